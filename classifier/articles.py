@@ -146,7 +146,8 @@ class Model:
 
     Its probabilities are scaled by `temperature`. It abstains if its confidence is below `threshold`, never if None.
     A multi-label model has a threshold for each category instead, and never abstains. `present_names` has the name of
-    today of each category; empty if all are as recorded.
+    today of each category; empty if all are as recorded. A model that `backs_off` answers a parent if one reaches the
+    threshold; `tree` has the categories of today that have a parent, each with its parent.
     """
 
     id: int
@@ -161,6 +162,13 @@ class Model:
     thresholds: tuple[float, ...] | None = None
     min_labels: int = 1
     present_names: tuple[str, ...] = ()
+    backs_off: bool = False
+    tree: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """The parents by which the model backs off; empty if it does not."""
+        return dict(self.tree) if self.backs_off else {}
 
     @property
     def present_categories(self) -> tuple[str, ...]:

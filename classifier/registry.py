@@ -44,7 +44,7 @@ def new_name() -> str:
 
 def register(connection: Connection, name: str, files: Artefact, training: Mapping[str, Any]) -> Model:
     """Register an artefact as a candidate, with the temperature and the threshold of its manifest."""
-    threshold = files.calibration.get("threshold", {}).get("value")
+    chosen = files.calibration.get("threshold", {})
     thresholds = files.calibration.get("thresholds", {}).get("values")
     model_id = model_rows.register(
         connection,
@@ -54,7 +54,8 @@ def register(connection: Connection, name: str, files: Artefact, training: Mappi
         categories=files.categories,
         training=training,
         temperature=files.temperature,
-        threshold=threshold,
+        threshold=chosen.get("value"),
+        backs_off=chosen.get("parents") is not None,
         thresholds=thresholds,
         calibration=files.calibration or None,
     )

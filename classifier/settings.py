@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         description="Precision, from 0 to 1, for which a new model's abstention threshold is chosen. 0: the model "
         "never abstains.",
     )
+    back_off: bool = Field(
+        False,
+        description="Whether a new single-label model answers a parent of a category if only the parent reaches the "
+        "threshold.",
+    )
     drift_days: float = Field(7, gt=0, description="Age limit, in days, of the articles that a drift check examines.")
     drift_articles: int = Field(
         5000, ge=1, description="Maximum number of articles that a drift check examines; the newest are taken."

@@ -216,6 +216,14 @@ def evaluate(
             "0 disables it. By default, the threshold stays."
         ),
     ] = None,
+    back_off: Annotated[
+        bool | None,
+        typer.Option(
+            "--back-off/--no-back-off",
+            help="With --target-precision: answer a parent of a category where only the parent reaches the threshold. "
+            "The default is CLASSIFIER_BACK_OFF.",
+        ),
+    ] = None,
     engine: Engine = "auto",
     json: Json = False,
 ) -> None:
@@ -226,7 +234,9 @@ def evaluate(
     from classifier.pipeline.promotion import evaluation
 
     precision = checked_precision(target_precision)
-    report = evaluation.evaluate(open_workspace(), model, engine=engine_name(engine), target_precision=precision)
+    report = evaluation.evaluate(
+        open_workspace(), model, engine=engine_name(engine), target_precision=precision, back_off=back_off
+    )
     render_models.print_evaluation(report, json)
 
 

@@ -139,7 +139,9 @@ def _print_json(opened: TextClassifier, result: Classification, line: int | None
     details: dict[str, object] = {"threshold": opened.threshold}
     if opened.thresholds is not None:
         values = {"labels": list(result.labels or ()), "confidence": result.confidence}
-        details = {"thresholds": dict(zip(opened.labeller.categories, opened.thresholds, strict=True))}
+        from classifier.model import decisions
+
+        details = {"thresholds": decisions.lowest_thresholds(opened.names, opened.thresholds)}
     numbered = {} if line is None else {"line": line}
     render.print_json({**numbered, **values, **details, "candidates": result.candidates, "model": opened.model})
 

@@ -92,6 +92,8 @@ def _confidence_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "threshold" in figures:
         yield "confidence below which the model abstains", f"{figures['threshold']:.4f}"
         yield "  share of articles that it labels", f"{figures['coverage']:.4f}"
+        if "coverage_by_parents" in figures:
+            yield "    with a parent of its category", f"{figures['coverage_by_parents']:.4f}"
         target = f" (target {figures['target_precision']:g})" if "target_precision" in figures else ""
         yield f"  precision on them{target}", format_value(figures.get("precision"))
 

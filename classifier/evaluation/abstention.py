@@ -9,6 +9,9 @@ a binomial probability of at most 5 % if the precision is below the target (Clop
 depends on the number of articles and never on the annotations. It contains the numbers of articles at which one more
 mistake is tolerated, from `MIN_FIRST_COVERAGE` of the articles on. With fewer articles, one early mistake would end it.
 
+A model that backs off answers a parent of its category if only the parent reaches the threshold. Then an answer is
+correct if it is the article's category or an ancestor of it, and all answers at a threshold are tested together.
+
 If the first test fails, the best of `COVERAGE_STEPS` thresholds is chosen, by bounds that hold for all of them together
 (Bonferroni), and `reached` is false.
 
@@ -41,7 +44,8 @@ class Threshold:
     """The confidence `value` below which a model abstains (0: never), and the precision on validation articles.
 
     `precision` was measured on the share `coverage` of the articles, in which near-duplicates count once. `at_least` is
-    its lower bound.
+    its lower bound. `parents` is the share of the articles that get a parent of the model's category; None: the model
+    does not back off.
     """
 
     value: float
@@ -50,6 +54,7 @@ class Threshold:
     precision: float
     coverage: float
     articles: int
+    parents: float | None = None
 
     @property
     def reached(self) -> bool:
@@ -68,6 +73,8 @@ class Threshold:
     def __str__(self) -> str:
         """Return a line for users."""
         action = f"abstains below a confidence of {self.value:.4f}" if self.value else "never abstains"
+        if self.parents is not None:
+            action += f", and backs off to a parent for {self.parents:.1%} of the articles"
         line = (
             f"{action}: precision at least {self.at_least:.4f} on the {self.coverage:.1%} of {self.articles:,} "
             "validation articles that the model labels"
@@ -86,25 +93,50 @@ def choose_threshold(
 ) -> Threshold:
     """Return the lowest threshold whose precision is shown to reach the target, or else the best one.
 
-    `confidence` and `correct` have an entry for each validation article; there must be at least one. `clusters` are
-    numbers of near-duplicate clusters, of which the first article counts.
+    `confidence` and `correct` have an entry for each validation article; there must be at least one. Of a model that
+    backs off they have the shape (articles, levels): of the category, of its parent, and so on, with a confidence that
+    never decreases; the first level that reaches the threshold is the answer. `clusters` are numbers of near-duplicate
+    clusters, of which the first article counts.
     """
+    backs_off = confidence.ndim > 1 and target > 0
+    levels = slice(None) if backs_off else slice(1)
+    confidence = confidence.reshape(len(confidence), -1)[:, levels]
+    correct = correct.reshape(len(correct), -1)[:, levels]
     if clusters is not None:
         first = np.sort(np.unique(clusters, return_index=True)[1])
         confidence, correct = confidence[first], correct[first]
-    order = np.argsort(-confidence, kind="stable")
-    ordered, hits = confidence[order], np.cumsum(correct[order], dtype=np.int64)
+    order = np.argsort(-confidence[:, -1], kind="stable")
+    ordered, hits = confidence[order, -1], _count_hits(confidence[order], correct[order])
     ends = np.flatnonzero(np.append(ordered[1:] < ordered[:-1], True))  # articles of the same confidence stay together
     passed = _last_passed(hits, ends, target)
     last, bound = (passed, target) if target and passed is not None else _best(hits, ends, label_all=not target)
+    value = 0.0 if last + 1 == len(ordered) and not backs_off else float(ordered[last])
     return Threshold(
-        value=0.0 if last + 1 == len(ordered) else float(ordered[last]),
+        value=value,
         target_precision=target,
         at_least=bound,
         precision=float(hits[last] / (last + 1)),
         coverage=float((last + 1) / len(ordered)),
         articles=len(ordered),
+        parents=float(((confidence[:, 0] < value) & (confidence[:, -1] >= value)).mean()) if backs_off else None,
     )
+
+
+def _count_hits(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the number of correct answers if the threshold is the last confidence of each article.
+
+    The articles are sorted by their last confidence, the highest first. A level is the answer at the thresholds above
+    the confidence of the level before it, up to its own.
+    """
+    thresholds, changes = -confidence[:, -1], np.zeros(len(confidence) + 1, dtype=np.int64)
+    for level in range(confidence.shape[1]):
+        starts = np.searchsorted(thresholds, -confidence[:, level])
+        ends = np.searchsorted(thresholds, -confidence[:, level - 1]) if level else np.full_like(starts, len(starts))
+        right = correct[:, level]
+        np.add.at(changes, starts[right], 1)
+        np.subtract.at(changes, ends[right], 1)
+    hits: NDArray[np.int64] = np.cumsum(changes[:-1])
+    return hits
 
 
 def max_mistakes(counts: NDArray[np.int64], target: float) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from classifier.evaluation import bootstrap, reliability
 from classifier.evaluation.slices import SlicedArticles, slices
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles
-from classifier.model import temperature_scaling
+from classifier.model import category_tree, temperature_scaling
 
 RESAMPLES = 2_000
 """Bootstrap resamples of the intervals that are shown; the gate draws its own."""
@@ -29,12 +30,13 @@ def build_results(
     temperature: float = temperature_scaling.UNCALIBRATED,
     threshold: float | None = None,
     target_precision: float | None = None,
+    parents: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return intervals, calibration, accuracy against coverage, slices and the most confident mistakes.
 
     The probabilities are scaled by the temperature; `before` has the calibration without it. The model abstains below
-    the threshold, which was chosen for the target precision. Every interval contains 95 % of the resamples by cluster
-    of near-duplicates.
+    the threshold, which was chosen for the target precision, or answers one of the `parents` that reaches it. Every
+    interval contains 95 % of the resamples by cluster of near-duplicates.
     """
     contributions = reliability.contributions(articles.truth, predictions)
     sums = bootstrap.resample_sums(contributions, articles.clusters, resamples=RESAMPLES)
@@ -52,7 +54,9 @@ def build_results(
             "before": _calibration(articles, _without_temperature(predictions, temperature)),
         },
         "coverage": _coverage(articles, predictions),
-        "abstention": None if threshold is None else _abstention(articles, predictions, threshold, target_precision),
+        "abstention": None
+        if threshold is None
+        else _abstention(articles, predictions, threshold, parents) | {"target_precision": target_precision},
         "slices": _slices(articles, predictions.predicted, baseline),
         "mistakes": _mistakes(articles, predictions),
     }
@@ -83,14 +87,18 @@ def _calibration(articles: TestArticles, predictions: Predictions) -> dict[str, 
 
 
 def _abstention(
-    articles: TestArticles, predictions: Predictions, threshold: float, target: float | None
+    articles: TestArticles, predictions: Predictions, threshold: float, parents: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the share of articles that the model labels, and the precision on them."""
-    labelled = predictions.confidence.astype(np.float32) >= np.float32(threshold)  # as the database compares them
-    correct = predictions.predicted[labelled] == articles.truth[labelled]
+    """Return the share of articles that the model labels, and the precision on them; if it backs off, of each kind."""
+    outputs = predictions.probabilities.astype(np.float32)  # as the database compares them
+    paths = category_tree.find_paths(outputs, predictions.categories, parents)
+    answered = paths.probabilities >= np.float32(threshold)
+    labelled, levels = answered[:, -1], answered.argmax(axis=1)
+    correct = paths.correct(articles.truth.tolist())[labelled, levels[labelled]]
+    by_parents = {"coverage_by_parents": float((labelled & (levels > 0)).mean())} if parents else {}
     return {
         "threshold": threshold,
-        "target_precision": target,
+        **by_parents,
         "coverage": float(labelled.mean()),
         "precision": float(correct.mean()) if len(correct) else None,
         "precision_interval": bootstrap.share_interval(correct, articles.clusters[labelled], resamples=RESAMPLES)

@@ -23,7 +23,7 @@ from classifier.external_table.label_stores import LabelStore
 from classifier.external_table.statements import Key, Label, RowsClaimedError, Span, TextRow
 from classifier.inference import bisection
 from classifier.inference.bisection import TextLabeller
-from classifier.model import decisions
+from classifier.model import category_tree, decisions
 from classifier.store import connections, external_databases, model_rows
 from classifier.value_kinds import describe_kind
 
@@ -178,8 +178,9 @@ class ExternalTableWorker:
         if self.model.kind == "multi":
             names = decisions.names_of(decided.labels, categories)[0]
             return Label(_without_text(row), None, float(str(decided.confidence[0])), probabilities, None, names)
-        best = int(decided.probabilities[0].argmax())
-        return Label(_without_text(row), categories[best], values[best], probabilities, None)
+        paths = category_tree.find_paths(outcome[None], self.model.present_categories, self.model.parents)
+        (label,), confidence = paths.answer(self.model.threshold or 0.0)
+        return Label(_without_text(row), label, float(str(confidence[0])), probabilities, None)
 
 
 def _slices(rows: Iterator[TextRow]) -> Iterator[list[TextRow]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -100,10 +101,15 @@ def present_thresholds(model: Model) -> tuple[float, ...] | None:
     """Return the threshold of each category of today; of merged categories the lowest counts. None: it has none."""
     if model.thresholds is None:
         return None
+    return tuple(lowest_thresholds(model.present_categories, model.thresholds).values())
+
+
+def lowest_thresholds(names: Sequence[str], thresholds: Sequence[float]) -> dict[str, float]:
+    """Return the threshold by category name; of categories with the same name, the lowest counts."""
     lowest: dict[str, float] = {}
-    for name, threshold in zip(model.present_categories, model.thresholds, strict=True):
+    for name, threshold in zip(names, thresholds, strict=True):
         lowest[name] = min(threshold, lowest.get(name, threshold))
-    return tuple(lowest.values())
+    return lowest
 
 
 def names_of(labels: LabelMatrix, categories: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -39,11 +39,14 @@ class AnnotationFilter:
 
 
 def newest(connection: Connection, chosen: AnnotationFilter, *, limit: int | None) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return annotations, newest first, with their article's source and external_id."""
-    annotations, articles = tables.annotations, tables.articles
+    """Return annotations in the categories of today, newest first, with their article's source and external_id."""
+    annotations, articles, tasks = tables.annotations, tables.articles, tables.tasks
+    present = func.present_categories(annotations.c.categories, tasks.c.former_names, tasks.c.present_names)
+    others = (column for column in annotations.c if column.name != "categories")
     statement = (
-        select(annotations, articles.c.source, articles.c.external_id)
+        select(*others, present.label("categories"), articles.c.source, articles.c.external_id)
         .join(articles, articles.c.id == annotations.c.article_id)
+        .join(tasks, tasks.c.id == annotations.c.task_id)
         .where(chosen.condition)
         .order_by(annotations.c.id.desc())
         .limit(limit)

@@ -31,9 +31,10 @@ def lock(connection: Connection) -> None:
     connection.execute(query("lock_taxonomy"), {"task_id": task_rows.current_id(connection)})
 
 
-def changes(connection: Connection) -> list[CategoryChange]:
-    """Return the changes of the task's categories, the oldest first."""
-    rows = connection.execute(query("category_changes"), {"task_id": task_rows.current_id(connection)})
+def changes(connection: Connection, task_id: int | None = None) -> list[CategoryChange]:
+    """Return the changes of a task's categories, by default the connection's task, the oldest first."""
+    task_id = task_rows.current_id(connection) if task_id is None else task_id
+    rows = connection.execute(query("category_changes"), {"task_id": task_id})
     return [
         CategoryChange(
             row.kind, tuple(row.names), tuple(row.targets), row.description, row.reason, row.changed_by, row.changed_at
@@ -42,9 +43,9 @@ def changes(connection: Connection) -> list[CategoryChange]:
     ]
 
 
-def taxonomy(connection: Connection) -> Taxonomy:
-    """Return the categories of today of the task."""
-    return replay(changes(connection))
+def taxonomy(connection: Connection, task_id: int | None = None) -> Taxonomy:
+    """Return the categories of today of a task, by default the connection's task."""
+    return replay(changes(connection, task_id))
 
 
 def recorded_names(connection: Connection) -> list[str]:
@@ -128,6 +129,8 @@ def _store(connection: Connection, task_id: int, history: Sequence[CategoryChang
         "merged_names": sorted(present.merged),
         "split_names": [name for name in names if present.present(name) in present.splits],
         "retired_names": sorted(present.retired),
+        "child_names": sorted(present.parents),
+        "parent_names": [present.parents[name] for name in sorted(present.parents)],
     }
     connection.execute(query("store_taxonomy"), {"task_id": task_id, **arrays})
     shown = [present.present(name) for name in names]

@@ -146,6 +146,7 @@ def register(
     training: Mapping[str, Any],
     temperature: float = 1.0,
     threshold: float | None = None,
+    backs_off: bool = False,
     thresholds: Sequence[float] | None = None,
     calibration: Mapping[str, Any] | None = None,
 ) -> int:
@@ -159,6 +160,7 @@ def register(
         "training": dict(training),
         "temperature": temperature,
         "threshold": threshold,
+        "backs_off": backs_off,
         "thresholds": None if thresholds is None else list(thresholds),
         "calibration": null() if calibration is None else dict(calibration),
     }
@@ -181,13 +183,16 @@ def make_champion(connection: Connection, model_id: int) -> None:
     )
 
 
-def set_threshold(connection: Connection, model_id: int, threshold: float, chosen_on: Mapping[str, Any]) -> None:
-    """Set the confidence below which a model abstains, and store what the threshold was chosen on."""
+def set_threshold(
+    connection: Connection, model_id: int, threshold: float, chosen_on: Mapping[str, Any], *, backs_off: bool = False
+) -> None:
+    """Set the confidence below which a model abstains or backs off, and store what the threshold was chosen on."""
     models = tables.models
     # JSONB concatenation keeps what the temperature was chosen on.
     added = cast({"threshold": dict(chosen_on)}, JSONB)
     details = func.coalesce(models.c.calibration, cast({}, JSONB)).concat(added)
-    connection.execute(update(models).where(models.c.id == model_id).values(threshold=threshold, calibration=details))
+    values = {"threshold": threshold, "backs_off": backs_off, "calibration": details}
+    connection.execute(update(models).where(models.c.id == model_id).values(values))
 
 
 def set_thresholds(
@@ -219,7 +224,8 @@ def _one(connection: Connection, condition: ColumnElement[bool]) -> Model | None
 def _select() -> Select[*tuple[Any, ...]]:
     """Return the columns of models, with those of their tasks that a `Model` has."""
     models, tasks = tables.models, tables.tasks
-    of_task = (tasks.c.kind, tasks.c.min_labels, tasks.c.former_names, tasks.c.present_names)
+    names = (tasks.c.former_names, tasks.c.present_names, tasks.c.child_names, tasks.c.parent_names)
+    of_task = (tasks.c.kind, tasks.c.min_labels, *names)
     return select(models, *of_task).join(tasks, tasks.c.id == models.c.task_id)
 
 
@@ -255,6 +261,8 @@ def _model(connection: Connection, row: Row[*tuple[Any, ...]] | None) -> Model |
         None if row.thresholds is None else tuple(row.thresholds),
         row.min_labels,
         _present_names(row),
+        row.backs_off,
+        tuple(zip(row.child_names, row.parent_names, strict=True)),
     )
 
 

@@ -172,6 +172,13 @@ models = Table(
     Column("pruned_at", DateTime(timezone=True)),
     Column("temperature", Double, nullable=False, server_default="1", comment="1: not calibrated"),
     Column("threshold", REAL, comment="confidence below which the model abstains; null: it never abstains"),
+    Column(
+        "backs_off",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="below the threshold, a parent that reaches it is answered",
+    ),
     Column("thresholds", ARRAY(REAL), comment="of a multi-label model: probability from which it gives each category"),
     Column("calibration", JSONB, comment="what temperature and threshold were chosen on, and their results there"),
     CheckConstraint("status IN ('candidate', 'champion', 'retired', 'rejected', 'pruned')", name="status"),

@@ -131,6 +131,13 @@ def statistics(connection: Connection) -> Sequence[Row[tuple[int, int, int, int,
     return connection.execute(query("task_statistics")).all()
 
 
+def annotated_ids(connection: Connection) -> set[int]:
+    """Return the ids of the tasks of which an annotation was not retracted."""
+    annotations, tasks = tables.annotations.c, tables.tasks.c
+    has_annotation = exists().where(annotations.task_id == tasks.id, annotations.retracted_at.is_(None))
+    return set(connection.scalars(select(tasks.id).where(has_annotation)))
+
+
 def add_categories(connection: Connection, task_id: int, names: Sequence[str]) -> None:
     """Add the categories that the task does not have yet."""
     connection.execute(query("add_categories"), {"task_id": task_id, "names": sorted({*names})})

@@ -29,6 +29,8 @@ tasks = Table(
     _names("merged_names", "recorded names that became part of another category"),
     _names("split_names", "recorded names of categories that were split"),
     _names("retired_names", "present names of retired categories"),
+    _names("child_names", "present names of categories with a parent"),
+    _names("parent_names", "for each of these, its parent"),
     CheckConstraint("kind IN ('single', 'multi')", name="kind"),
     CheckConstraint("min_labels = 1 OR (min_labels = 0 AND kind = 'multi')", name="min_labels"),
     CheckConstraint("name <> ''", name="name"),

@@ -19,9 +19,8 @@ from classifier.exceptions import UserError
 from classifier.pipeline.categories import overview
 from classifier.pipeline.categories.changes import ChangeReport
 from classifier.pipeline.categories.overview import CategorySummary, PastChange
-from classifier.taxonomy import ChangeKind
 from classifier_ui import category_forms, category_list, permissions, reading_cache, shown_task, templating, workspaces
-from classifier_ui.category_forms import KINDS, ChangeForm
+from classifier_ui.category_forms import IMPORT_EFFECT, KINDS, ChangeForm, FormChange
 from classifier_ui.category_list import Search
 from classifier_ui.reading_cache import Reading
 from classifier_ui.routes import cache_of
@@ -47,7 +46,7 @@ class PageQuery(BaseModel):
     closed: bool = False
     start: int = Field(0, ge=0, le=MAX_CATEGORIES)
     name: list[Annotated[str, Field(max_length=200)]] = Field(default=[], max_length=MAX_CHOSEN)
-    change: ChangeKind | Literal[""] = ""
+    change: FormChange | Literal[""] = ""
     done: str = Field("", max_length=20)
 
 
@@ -130,7 +129,7 @@ async def _show(
         report=report,
         affected=_affected(form, categories) if form and report else [],
         error=error,
-        done=KINDS[changes[0].kind] if query.done == "changed" and changes else None,
+        done=_effect_of_last(changes) if query.done == "changed" else "",
         rights=rights,
         limits=category_list,
     )
@@ -148,6 +147,12 @@ async def _read(request: Request) -> tuple[Reading, Reading]:
         key, lambda: overview.list_categories(workspaces.reading(), closed=True), fresh_s=FRESH_S
     )
     return history, reading
+
+
+def _effect_of_last(changes: list[PastChange]) -> str:
+    """Return what the last change does, which somebody else may have imported meanwhile; empty: there is none."""
+    effects: dict[str, str] = {kind: form.effect for kind, form in KINDS.items()}
+    return effects.get(changes[0].kind, IMPORT_EFFECT) if changes else ""
 
 
 def _open_form(query: PageQuery, categories: list[CategorySummary], *, seen: int) -> ChangeForm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -12,8 +13,12 @@ from classifier.exceptions import CategoryError
 from classifier.names import normalize_category
 from classifier.pipeline.categories import changes
 from classifier.pipeline.categories.changes import ChangeReport
-from classifier.taxonomy import ChangeKind
 from classifier.workspace import Workspace
+
+FormChange = Literal["rename", "merge", "split", "retire", "restore", "describe", "move", "undo"]
+"""The kinds of change that have a form; a tree is imported on the command line."""
+
+IMPORT_EFFECT = "Only places in the tree and descriptions change; labels and annotations stay."
 
 MIN_REASON_LENGTH = 3
 
@@ -46,7 +51,7 @@ class FormKind:
     described: bool = False
 
 
-KINDS: dict[ChangeKind, FormKind] = {
+KINDS: dict[FormChange, FormKind] = {
     "rename": FormKind(
         "Rename",
         "Labels show the new name at once. Sources may still deliver the old one.",
@@ -92,7 +97,7 @@ class ChangeForm(BaseModel):
         names, targets: Categories, one a line.
     """
 
-    change: ChangeKind
+    change: FormChange
     seen: int = Field(0, ge=0, le=MAX_CHANGES)
     names: str = Field("", max_length=MAX_NAMES_LENGTH)
     targets: str = Field("", max_length=MAX_NAMES_LENGTH)

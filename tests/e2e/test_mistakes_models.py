@@ -173,6 +173,13 @@ def _(env):
     return "evaluate", "--target-precision", "99"
 
 
+@case("evaluate: back-off without a precision", r"--back-off: chosen with a threshold; use --target-precision too")
+def _(env):
+    env.annotated(split="test")
+    env.model()
+    return "evaluate", "--back-off"
+
+
 @case("evaluate: a threshold without validation articles", r"the validation split has no annotated article to choose a")
 def _(env):
     env.annotated(articles(30))

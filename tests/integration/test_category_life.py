@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from classifier.exceptions import CategoryError
 from classifier.pipeline.categories import changes
 from classifier.pipeline.database import tasks
-from classifier.store import reviews
+from classifier.store import category_rows, reviews
 from classifier.workspace import Workspace
 from tests.support.multi_label import add_champion
 from tests.support.synthetic import add_articles, query, run
@@ -65,6 +65,7 @@ class MemoryModel:
     name: str
     categories: tuple[str, ...]
     probabilities: np.ndarray
+    threshold: float | None = None
 
 
 class Categories(RuleBasedStateMachine):
@@ -108,15 +109,24 @@ class Categories(RuleBasedStateMachine):
         }
         with self.opened.database.begin() as connection:
             reviews.add_annotations(connection, columns)
-        own = (each for each in reversed(self.annotations) if each[:2] == (article, person))
-        in_force = (present for each in own if (present := self.present(each[2])) is not None)
-        if next(in_force, None) != answer:  # a repetition changes nothing
+        if self.own_in_force(article, person) != self.present(answer):  # a repetition changes nothing
             self.annotations.append((article, person, answer))
 
-    def present(self, answer: tuple[str, ...]) -> tuple[str, ...] | None:
-        """Return what an annotation says today; None if a category of it was split."""
-        names = tuple(sorted({self.meaning.of(name) for name in answer}))
-        return None if {*names} & {*self.meaning.parts} else names
+    def own_in_force(self, article: int, person: str) -> tuple[str, ...] | None:
+        """Return a person's last annotation of an article that no annotation with a split category has superseded."""
+        for of_article, annotator, answer in reversed(self.annotations):
+            if of_article == article and self.is_split(answer):
+                return None
+            if (of_article, annotator) == (article, person):
+                return self.present(answer)
+        return None
+
+    def present(self, answer: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what an annotation says today."""
+        return tuple(sorted({self.meaning.of(name) for name in answer}))
+
+    def is_split(self, answer: tuple[str, ...]) -> bool:
+        return not {*self.present(answer)}.isdisjoint(self.meaning.parts)
 
     def change(self, kind: str, names: tuple[str, ...], targets: tuple[str, ...], applied: Callable[[], None]) -> None:
         before = query(self.opened.database, "SELECT count(*) FROM category_changes")
@@ -167,6 +177,10 @@ class Categories(RuleBasedStateMachine):
 
         self.change("restore", (name,), (), applied)
 
+    @rule(name=st.sampled_from(NAMES), parent=st.sampled_from((*NAMES, "top", "")))
+    def move(self, name, parent) -> None:
+        self.change("move", (name,), (parent,) if parent else (), lambda: None)
+
     @rule()
     def undo(self) -> None:
         if not self.undoable:
@@ -183,10 +197,13 @@ class Categories(RuleBasedStateMachine):
     def train_and_promote(self, seed) -> None:
         categories = tuple(sorted(self.trainable()))
         outputs = np.random.default_rng(seed).random((ARTICLES, len(categories))).astype(np.float32)
+        threshold = None
         if self.kind == "single":
             outputs /= outputs.sum(axis=1, keepdims=True)
-        model = MemoryModel(f"model{next(_numbers)}", categories, outputs)
-        add_champion(self.opened, self.ids, outputs, name=model.name, categories=categories)
+            threshold = 0.5 if seed % 2 else None
+        model = MemoryModel(f"model{next(_numbers)}", categories, outputs, threshold)
+        options = {"threshold": threshold, "backs_off": threshold is not None}
+        add_champion(self.opened, self.ids, outputs, name=model.name, categories=categories, **options)
         self.models.append(model)
         self.champions.append(model)
 
@@ -204,15 +221,15 @@ class Categories(RuleBasedStateMachine):
         self.champions.append(target)
 
     def in_force(self, article: int) -> tuple[str, ...] | None:
-        answer = (names for of_article, _, names in reversed(self.annotations) if of_article == article)
-        return next((present for names in answer if (present := self.present(names)) is not None), None)
+        last = self.last_annotation(article)
+        return None if last is None or self.is_split(last) else self.present(last)
 
     def before_split(self, article: int) -> tuple[str, ...] | None:
-        for of_article, _, answer in reversed(self.annotations):
-            present = {self.meaning.of(name) for name in answer}
-            if of_article == article and present & {*self.meaning.parts}:
-                return tuple(sorted(present))
-        return None
+        last = self.last_annotation(article)
+        return self.present(last) if last is not None and self.is_split(last) else None
+
+    def last_annotation(self, article: int) -> tuple[str, ...] | None:
+        return next((answer for each, _, answer in reversed(self.annotations) if each == article), None)
 
     def predicted(self, article: int) -> dict[str, np.float32] | None:
         if not self.champions:
@@ -226,8 +243,23 @@ class Categories(RuleBasedStateMachine):
             merged[present] = both[0] + both[1] if self.kind == "single" else max(both)
             assigned |= {present} if probability >= np.float32(0.5) else set()
         if self.kind == "single":
-            assigned = {max(merged, key=lambda name: merged[name])}
+            best = max(merged, key=lambda name: merged[name])
+            return self.climb(champion, article, best, merged[best])
         return {name: merged[name] for name in merged if name in assigned}
+
+    def climb(self, champion: MemoryModel, article: int, label: str, own: np.float32) -> dict[str, np.float32]:
+        """Return the label or, below the threshold, its nearest ancestor that reaches it."""
+        with self.opened.database.connect() as connection:
+            taxonomy = category_rows.taxonomy(connection)
+        if champion.threshold is None or own >= np.float32(champion.threshold):
+            return {label: own}
+        for parent in reversed(taxonomy.path(label)[:-1]):
+            below = np.float32(0)
+            for name, probability in zip(champion.categories, champion.probabilities[article], strict=True):
+                below += probability if parent in taxonomy.path(self.meaning.of(name)) else np.float32(0)
+            if below >= np.float32(champion.threshold):
+                return {parent: below}
+        return {label: own}
 
     def expected(self, article: int) -> tuple[str | None, dict[str, float | None]]:
         annotated, predicted, former = self.in_force(article), self.predicted(article), self.before_split(article)

@@ -21,11 +21,12 @@ from classifier.external_table import statements
 from classifier.external_table.definition import ExternalTable
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
+from classifier.pipeline.categories import changes
 from classifier.pipeline.database import tasks
 from classifier.store import model_rows
 from tests.support import killing, multi_label
 from tests.support.external_databases import ExternalDatabase, label_external, replace_labeller
-from tests.support.synthetic import make_champion
+from tests.support.synthetic import make_champion, run
 from tests.support.tiny_models import CATEGORIES, make_artefact
 from tests.support.waiting import HANG_S, wait_for
 
@@ -114,6 +115,16 @@ class TestMultiLabelModel:
         with pytest.raises(TableError) as error:
             label_external(topics, external)
         assert str(error.value) == "table 'news_labels': has the labels of a single-label task; name another with --out"
+
+
+def test_a_model_that_backs_off_answers_a_parent(workspace, sqlite):
+    make_champion(workspace, "m1", 0)
+    changes.change_categories(workspace, "move", CATEGORIES, ["news"], changed_by="ann")
+    run(workspace.database, "UPDATE models SET threshold = 0.9, backs_off = true")
+    sqlite.news(5)
+    label_external(workspace, sqlite, engine="openvino")
+    rows = sqlite.query("SELECT category, confidence FROM news_labels")
+    assert rows == [("news", pytest.approx(1))] * 5
 
 
 @pytest.mark.usefixtures("champion")

@@ -28,12 +28,15 @@ def add_champion(
     *,
     name: str = "t1",
     categories: Sequence[str] = CATEGORIES,
-    thresholds: Sequence[float] | None = None,
+    **options: object,
 ) -> Model:
-    """Register a champion of the workspace's task, with predictions of the articles; by default, random ones."""
+    """Register a champion of the workspace's task, with predictions of the articles; by default, random ones.
+
+    The options are those of `model_rows.register`, such as `thresholds`.
+    """
     with workspace.database.begin() as connection:
         values = {"artefact": "/none", "manifest_sha256": "0", "training": {}}
-        model_id = model_rows.register(connection, name=name, categories=categories, thresholds=thresholds, **values)
+        model_id = model_rows.register(connection, name=name, categories=categories, **values | options)
         model_rows.make_champion(connection, model_id)
         model = model_rows.by_id(connection, model_id)
         assert model is not None

@@ -46,5 +46,5 @@ def find_of_model(workspace: Workspace, model: str) -> Task:
 def list_annotated(workspace: Workspace) -> list[Task]:
     """Return the tasks that are not archived and of which an article is annotated."""
     with workspace.database.connect() as connection:
-        annotated = {row.task_id for row in task_rows.statistics(connection) if row.categories}
+        annotated = task_rows.annotated_ids(connection)
         return [task for task in task_rows.active(connection) if task.id in annotated]

@@ -17,7 +17,7 @@ from classifier.ingest.category_values import category_names
 from classifier.ingest.columns import category_fields
 from classifier.ingest.validation import ValidatedChunk
 from classifier.plurals import plural, verb
-from classifier.store import model_rows, reviews, task_rows
+from classifier.store import category_rows, model_rows, reviews, task_rows
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class CategoryNames:
             )
         for field, own in self._names.items():
             task = (tasks.get(field) or task_rows.current(connection)) if own else None
-            groups = names.look_alikes(own, _known_categories(connection, task.id)) if task else []
+            groups = _look_alikes(connection, own, task.id) if task else []
             if not groups:
                 continue
             log.warning(
@@ -72,10 +72,13 @@ class CategoryNames:
             )
 
 
-def _known_categories(connection: Connection, task_id: int) -> set[str]:
+def _look_alikes(connection: Connection, own: set[str], task_id: int) -> list[tuple[str, ...]]:
+    """Return the groups of names of today, of the unit and in the database, that look alike."""
     champion = model_rows.champion(connection, task_id)
     annotated = reviews.annotated_categories(connection, MAX_NAMES, task_id)
-    return {*annotated, *(champion.categories if champion else ())}
+    taxonomy = category_rows.taxonomy(connection, task_id)
+    present = {taxonomy.present(name) for name in own}
+    return names.look_alikes(present, {*annotated, *(champion.present_categories if champion else ())})
 
 
 def _join(parts: Iterable[str]) -> str:

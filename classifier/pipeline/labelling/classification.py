@@ -6,8 +6,8 @@ unless they are needed: most of the time of a short command is spent on imports.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from classifier.inference import batch_sizes
 from classifier.inference.engines import EngineName
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
-from classifier.model import artefact, decisions, multi_label
+from classifier.model import artefact, category_tree, decisions, multi_label
 from classifier.model.artefact import Artefact
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class TextClassifier:
     """A model that is loaded, with the confidence below which it abstains; None if it never abstains.
 
     A multi-label model has a threshold for each category instead, and gives each text at least `min_labels` labels.
-    `present_names` has the name of today of each category; empty if all are as recorded.
+    `present_names` has the name of today of each category; empty if all are as recorded. Where a parent of a category
+    reaches the threshold and the category does not, it is the label; `parents` is empty if the model does not back off.
     """
 
     model: str
@@ -58,6 +59,7 @@ class TextClassifier:
     thresholds: tuple[float, ...] | None = None
     min_labels: int = 0
     present_names: tuple[str, ...] = ()
+    parents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,9 +77,10 @@ class TextClassifier:
         candidates = {categories[index]: float(merged[index]) for index in order}
         if self.thresholds is not None:
             return self._describe_set(probabilities, candidates)
-        label, confidence = next(iter(candidates.items()))
-        abstained = self.threshold is not None and confidence < float(np.float32(self.threshold))
-        return Classification(label, confidence, abstained, candidates)
+        paths = category_tree.find_paths(probabilities[None], self.names, self.parents)
+        (label,), confidence = paths.answer(self.threshold or 0.0)
+        abstained = bool(confidence[0] < np.float32(self.threshold or 0.0))
+        return Classification(label, float(confidence[0]), abstained, candidates)
 
     def _describe_set(self, probabilities: Probabilities, candidates: dict[str, float]) -> Classification:
         thresholds = self.thresholds or ()
@@ -134,6 +137,7 @@ def open_model(model: Model, files: Artefact, *, engine: EngineName, home: Path)
         thresholds=decisions.thresholds_of(model),
         min_labels=model.min_labels,
         present_names=model.present_names,
+        parents=model.parents,
     )
 
 

@@ -85,6 +85,7 @@ def evaluate(
     *,
     engine: engines.EngineName = "auto",
     target_precision: float | None = None,
+    back_off: bool | None = None,
 ) -> EvaluationReport:
     """Evaluate a model (the newest by default, or "champion"), and store its figures and predictions.
 
@@ -93,17 +94,20 @@ def evaluate(
 
     The figures are stored in the database, and in `NAME.evaluation.json` next to the model's directory. With
     `target_precision`, the model's threshold is first re-tuned on the validation split. If the model is the champion,
-    the new threshold takes effect at once. The thresholds of a multi-label model that has labelled stay: they decided
-    which labels are stored.
+    the new threshold takes effect at once. `back_off` says whether a parent is answered where only the parent reaches
+    that threshold; by default, the setting does. The thresholds of a multi-label model that has labelled stay: they
+    decided which labels are stored.
 
     Raises:
         ModelNotFoundError: there is no such model.
         ArtefactError: its files differ from the registered ones.
         SettingsError: thresholds would be re-tuned of a multi-label model that has labelled, or of a model whose
-            categories were renamed or merged.
+            categories were renamed or merged, or `back_off` is given for a multi-label model or without a precision.
         TrainingDataError: the test split, or the validation split for a threshold, has no annotated article.
     """
     model, data = _read(workspace, name)
+    if back_off is not None:
+        _check_back_off(model, target_precision)
     if target_precision is not None and not data.validation:
         raise TrainingDataError("the validation split has no annotated article to choose a threshold on")
     labeller = registry.open_classifier(model).labeller(engine, home=workspace.settings.home)
@@ -112,7 +116,8 @@ def evaluate(
         _refuse_other_categories(model)
         with workspace.database.connect() as connection:
             _refuse_stored_labels(connection, model)
-        threshold = _choose_threshold(workspace, model, labeller, data, target_precision)
+        backs_off = workspace.settings.back_off if back_off is None else back_off
+        threshold = _choose_threshold(workspace, model, labeller, data, target_precision, back_off=backs_off)
         model = _with_threshold(model, threshold)
         data = replace(data, target_precision=target_precision)
     log.info("evaluating %s on %d articles", model.name, len(data.test))
@@ -160,7 +165,7 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
 
 
 def _choose_threshold(
-    workspace: Workspace, model: Model, labeller: Labeller, data: _Data, target_precision: float
+    workspace: Workspace, model: Model, labeller: Labeller, data: _Data, target_precision: float, *, back_off: bool
 ) -> Threshold | CategoryThresholds:
     """Return the threshold, or those of the categories of a multi-label model, chosen on the validation split."""
     unseen = ensembling.refit_on_train(labeller, data.train)
@@ -168,7 +173,15 @@ def _choose_threshold(
         return calibration.choose_category_thresholds(unseen, data.validation, target_precision, model.min_labels)
     with workspace.database.connect() as connection:
         clusters = calibration.clusters_of(connection, data.validation)
-    return calibration.choose_threshold(unseen, data.validation, target_precision, clusters)
+        parents = calibration.parents_for_back_off(connection, back_off=back_off)
+    return calibration.choose_threshold(unseen, data.validation, target_precision, clusters, parents)
+
+
+def _check_back_off(model: Model, target_precision: float | None) -> None:
+    if model.kind == "multi":
+        raise SettingsError(f"--back-off: {model.name} gives an article any number of labels, and does not abstain")
+    if target_precision is None:
+        raise SettingsError("--back-off: chosen with a threshold; use --target-precision too")
 
 
 def _refuse_stored_labels(connection: Connection, model: Model) -> None:
@@ -190,7 +203,7 @@ def _refuse_other_categories(model: Model) -> None:
 def _with_threshold(model: Model, chosen: Threshold | CategoryThresholds) -> Model:
     if isinstance(chosen, CategoryThresholds):
         return replace(model, thresholds=chosen.values)
-    return replace(model, threshold=chosen.value)
+    return replace(model, threshold=chosen.value, backs_off=chosen.parents is not None)
 
 
 def _target_precision(connection: Connection, model: Model) -> float | None:
@@ -271,9 +284,12 @@ def _store(
             _refuse_stored_labels(connection, model)
             model_rows.set_thresholds(connection, model.id, threshold.values, threshold.as_json())
         elif threshold is not None:
-            model_rows.set_threshold(connection, model.id, threshold.value, threshold.as_json())
-        elif (present.threshold, present.thresholds) != (model.threshold, model.thresholds):
-            return replace(model, threshold=present.threshold, thresholds=present.thresholds)
+            backs_off = threshold.parents is not None
+            model_rows.set_threshold(connection, model.id, threshold.value, threshold.as_json(), backs_off=backs_off)
+        elif _thresholds(present) != _thresholds(model):
+            return replace(
+                model, threshold=present.threshold, thresholds=present.thresholds, backs_off=present.backs_off
+            )
         key = evaluations.add(connection, model.id, "test", values)
         stored = outputs.model
         evaluation_results.save_results(
@@ -283,6 +299,10 @@ def _store(
         # under the lock, so that the file has the newest evaluation
         _write_json(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
     return model
+
+
+def _thresholds(model: Model) -> tuple[float | None, tuple[float, ...] | None, bool]:
+    return model.threshold, model.thresholds, model.backs_off
 
 
 def _write_json(artefact: Path, content: dict[str, object]) -> None:

@@ -158,6 +158,7 @@ def _single_label(
         temperature=model.temperature,
         threshold=model.threshold,
         target_precision=target_precision,
+        parents=model.parents,
     )
     figures = EvaluationReport(
         model.name,

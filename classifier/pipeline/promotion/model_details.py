@@ -65,7 +65,7 @@ def describe_model(workspace: Workspace, name: str | None = None) -> ModelDetail
             model.status,
             model.artefact,
             model.manifest_sha256,
-            model.categories,
+            tuple(dict.fromkeys(model.present_categories)),
             model.temperature,
             model.threshold,
             model_rows.calibration(connection, model.id),

@@ -208,7 +208,8 @@ def _choose(connection: Connection, model: Model, rows: reviews.ReviewRows, numb
     if number <= 0 or not choosable:
         return []
     pool = _make_pool(model, [rows[index] for index in choosable])
-    annotated: Mapping[str, int] = model_rows.training(connection, model.id).get("data", {}).get("by_category", {})
+    data = model_rows.training(connection, model.id).get("data", {})
+    annotated = _count_annotated(model, data.get("by_category", {}))
     shortlist = [choosable[row] for row in selection.shortlist(pool, number, annotated)]
     texts = reviews.candidate_texts(connection, model.id, [rows[index].id for index in shortlist])
     candidates = [index for index in shortlist if rows[index].id in texts]
@@ -223,7 +224,19 @@ def _make_pool(model: Model, rows: reviews.ReviewRows) -> ReviewPool:
     ids = np.array([row.id for row in rows], dtype=np.int64)
     probabilities = np.array([row.probabilities for row in rows], dtype=np.float32)
     clusters = number_clusters(ids, [row.cluster_id for row in rows])
-    return ReviewPool(model.categories, probabilities, clusters, decisions.thresholds_of(model))
+    names = model.present_categories
+    merged = decisions.merge_probabilities(probabilities, names, model.kind)
+    thresholds = decisions.present_thresholds(model) if model.thresholds else decisions.thresholds_of(model)
+    return ReviewPool(tuple(dict.fromkeys(names)), merged, clusters, thresholds)
+
+
+def _count_annotated(model: Model, by_category: Mapping[str, int]) -> Counter[str]:
+    """Return the number of annotated articles of each category of today; a training recorded them by former names."""
+    present = dict(zip(model.categories, model.present_categories, strict=True))
+    counts = Counter[str]()
+    for name, number in by_category.items():
+        counts[present.get(name, name)] += number
+    return counts
 
 
 def _enqueue(

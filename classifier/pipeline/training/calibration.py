@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,9 @@ from classifier.evaluation.test_articles import Predictions
 from classifier.evaluation.thresholds import CategoryThresholds
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
-from classifier.model import multi_label, temperature_scaling
+from classifier.model import category_tree, multi_label, temperature_scaling
 from classifier.model.targets import label_matrix
-from classifier.store import evaluations
+from classifier.store import category_rows, evaluations
 from classifier.training.spooled_articles import categories_of, facts, label_sets_of
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ def calibrate(
     target_precision: float | None,
     clusters: Clusters,
     min_labels: int = 0,
+    parents: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Fit the temperature for the engine that labels on this machine, with the ensemble, and choose the thresholds.
 
@@ -52,6 +55,7 @@ def calibrate(
             never abstains, and the thresholds of a multi-label one are those with the highest F1.
         clusters: The validation articles' clusters, as returned by `clusters_of`.
         min_labels: The least number of labels that a multi-label model gives an article, 0 or 1.
+        parents: The parent of each category that has one, if a single-label model backs off.
 
     Returns:
         What the manifest and the model's row store; empty if no validation article has one of the categories.
@@ -65,7 +69,8 @@ def calibrate(
         return {}
     temperature = temperature_scaling.fit_temperature(probabilities[is_known], truth[is_known])
     calibrated = temperature_scaling.apply_temperature(probabilities, temperature)
-    threshold = _threshold(calibrated, truth, target_precision or 0.0, clusters)
+    answers = _Answers(classifier.model.categories, calibrated, categories_of(validation))
+    threshold = _threshold(answers, target_precision or 0.0, clusters, parents)
     measures = {"value": temperature, "articles": int(is_known.sum())}
     for when, outputs in (("before", probabilities[is_known]), ("after", calibrated[is_known])):
         measures[f"ece_{when}"] = _calibration_error(outputs, truth[is_known], classifier.model.categories)
@@ -111,10 +116,18 @@ def summarize(calibration: Mapping[str, Any], kind: TaskKind = "single") -> str:
 
 
 def choose_threshold(
-    labeller: Labeller, validation: Sequence[AnnotatedArticle], target_precision: float, clusters: Clusters
+    labeller: Labeller,
+    validation: Sequence[AnnotatedArticle],
+    target_precision: float,
+    clusters: Clusters,
+    parents: Mapping[str, str],
 ) -> Threshold:
-    """Return a new threshold for a registered model, at its temperature, from at least one validation article."""
-    threshold = _threshold(*outputs_of(labeller, validation), target_precision, clusters)
+    """Return a new threshold for a registered model, at its temperature, from at least one validation article.
+
+    If the model is to back off, `parents` has the parent of each category that has one.
+    """
+    answers = _Answers(labeller.categories, outputs_of(labeller, validation)[0], categories_of(validation))
+    threshold = _threshold(answers, target_precision, clusters, parents)
     log.info("%s", threshold)
     return threshold
 
@@ -153,11 +166,26 @@ def clusters_of(connection: Connection, articles: Sequence[AnnotatedArticle]) ->
     )
 
 
-def _threshold(
-    probabilities: Probabilities, truth: CategoryIndices, target_precision: float, clusters: Clusters
-) -> Threshold:
-    is_correct = probabilities.argmax(axis=1) == truth
-    return abstention.choose_threshold(probabilities.max(axis=1), is_correct, target_precision, clusters=clusters)
+def parents_for_back_off(connection: Connection, *, back_off: bool) -> dict[str, str]:
+    """Return the parents of the task's categories of today, or none if models do not back off."""
+    return dict(category_rows.taxonomy(connection).parents) if back_off else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """A single-label model's probabilities, (articles, categories), and the annotated category of each article."""
+
+    categories: tuple[str, ...]
+    probabilities: Probabilities
+    truth: Sequence[str]
+
+
+def _threshold(answers: _Answers, target_precision: float, clusters: Clusters, parents: Mapping[str, str]) -> Threshold:
+    paths = category_tree.find_paths(answers.probabilities, answers.categories, parents)
+    confidence, correct = paths.probabilities, paths.correct(answers.truth)
+    if confidence.shape[1] == 1:  # no category of the model has a parent
+        confidence, correct = confidence[:, 0], correct[:, 0]
+    return abstention.choose_threshold(confidence, correct, target_precision, clusters=clusters)
 
 
 def _category_thresholds(

@@ -131,12 +131,14 @@ def _calibrate(
         ensemble = ensembling.fit_ensemble(classifier, train, validation, kind)
     with workspace.database.connect() as connection:
         clusters = calibration.clusters_of(connection, validation)
+        parents = calibration.parents_for_back_off(connection, back_off=workspace.settings.back_off)
     calibrated = calibration.calibrate(
         classifier.with_ensemble(ensemble),
         validation,
         target_precision=target_precision,
         clusters=clusters,
         min_labels=min_labels,
+        parents=parents,
     )
     if ensemble:
         ensemble = ensembling.refit_with_validation(ensemble, network, train, validation)

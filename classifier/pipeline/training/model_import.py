@@ -109,8 +109,14 @@ def _calibrate(
     with workspace.database.connect() as connection:
         validation = spool(annotated_articles.stream_split(connection, "validation"), workspace.settings.home)
         clusters = calibration.clusters_of(connection, validation)
+        parents = calibration.parents_for_back_off(connection, back_off=workspace.settings.back_off)
     return calibration.calibrate(
-        classifier, validation, target_precision=target_precision, clusters=clusters, min_labels=min_labels
+        classifier,
+        validation,
+        target_precision=target_precision,
+        clusters=clusters,
+        min_labels=min_labels,
+        parents=parents,
     )
 
 

@@ -148,8 +148,8 @@ ORDER BY staged_changes.article_id, tasks.id
 ON CONFLICT (article_id, task_id) DO UPDATE SET priority = 0, enqueued_at = now()
 
 -- dequeue_annotated
--- Delete from the queue the articles of a step for the tasks that their source has annotated. ARRAY: the entries are
--- looked up by the index.
+-- Delete from the queue the articles of a step for the tasks that their source has annotated. A repeated annotation whose
+-- category was split does not count. ARRAY: the entries are looked up by the index.
 WITH annotated AS MATERIALIZED (
     SELECT DISTINCT article.id AS article_id, CAST(annotation.task AS bigint) AS task_id
     FROM staged_articles
@@ -166,6 +166,11 @@ USING annotated
 WHERE labelling_queue.article_id = ANY(ARRAY(SELECT article_id FROM annotated))
   AND labelling_queue.article_id = annotated.article_id
   AND labelling_queue.task_id = annotated.task_id
+  AND EXISTS (
+    SELECT FROM annotations_in_force AS own
+    WHERE own.article_id = annotated.article_id AND own.task_id = annotated.task_id
+    OFFSET 0
+  )
 
 -- count_new
 -- Count the new articles of a step.

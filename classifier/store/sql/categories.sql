@@ -13,7 +13,7 @@ ORDER BY id
 -- Store what the recorded names of a task's categories mean, for the views.
 UPDATE tasks
 SET former_names = :former_names, present_names = :present_names, merged_names = :merged_names,
-    split_names = :split_names, retired_names = :retired_names
+    split_names = :split_names, retired_names = :retired_names, child_names = :child_names, parent_names = :parent_names
 WHERE id = :task_id
 
 -- store_category_states

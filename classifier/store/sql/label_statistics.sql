@@ -34,8 +34,8 @@ GROUP BY 1
 ORDER BY 1
 
 -- label_counts_by_category
--- Count the articles by the labels that article_labels shows: the annotation that counts, else the champion's prediction
--- on the present text. Only a share of the table's blocks is read. The null category counts articles that wait for a
+-- Count the articles by the labels that article_labels shows: the annotation, else the champion's prediction on the
+-- present text. An annotation whose category was split is shown until a champion that knows the parts has labelled. Only a share of the table's blocks is read. The null category counts articles that wait for a
 -- label, and the empty one articles that have none of the categories. Each article has one first label.
 WITH sample AS MATERIALIZED (
     SELECT id, revision FROM articles TABLESAMPLE SYSTEM (:percent)
@@ -47,9 +47,6 @@ SELECT
     count(*) FILTER (WHERE coalesce(ordinal, 1) = 1) AS first_labels
 FROM sample
 LEFT JOIN LATERAL (
-    SELECT categories FROM effective_annotations WHERE article_id = sample.id AND task_id = :task_id OFFSET 0
-) AS annotated ON true
-LEFT JOIN LATERAL (
     SELECT labels AS categories
     FROM predicted_labels
     WHERE predicted_labels.article_id = sample.id
@@ -57,6 +54,18 @@ LEFT JOIN LATERAL (
       AND predicted_labels.revision = sample.revision
     LIMIT 1
 ) AS predicted ON true
+LEFT JOIN LATERAL (
+    SELECT shown.categories
+    FROM shown_annotations AS shown
+    JOIN tasks ON tasks.id = shown.task_id
+    LEFT JOIN models ON models.task_id = :task_id AND models.status = 'champion' AND predicted.categories IS NOT NULL
+    WHERE shown.article_id = sample.id
+      AND shown.task_id = :task_id
+      AND (NOT is_split OR models.id IS NULL OR knows_split(
+          shown.categories, models.categories, tasks.split_names, tasks.former_names, tasks.present_names
+      ))
+    OFFSET 0
+) AS annotated ON true
 LEFT JOIN LATERAL unnest(coalesce(annotated.categories, predicted.categories)) WITH ORDINALITY AS each_label (category, ordinal)
     ON true
 GROUP BY 1

@@ -126,7 +126,7 @@ LIMIT :number
 -- are stored sorted, as those of annotations.
 INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_categories, confidence)
 SELECT
-    article_id, models.id, revision, reason,
+    article_id, models.id, chosen.revision, reason,
     ARRAY(
         SELECT models.categories[CAST(position AS integer)]
         FROM jsonb_array_elements_text(positions) AS position
@@ -148,10 +148,20 @@ ON CONFLICT DO NOTHING
 -- categories may have another winner.
 SELECT
     article_id, revision, array_agg(reason ORDER BY reason) AS reasons,
-    min(present_categories(predicted_categories, former_names, present_names)) AS predicted_categories,
-    min(confidence) AS confidence
+    min(coalesce(
+        predicted.labels, present_categories(predicted_categories, former_names, present_names)
+    )) AS predicted_categories,
+    min(coalesce(predicted.confidence, review_queue.confidence)) AS confidence
 FROM review_queue
 JOIN tasks ON tasks.id = :task_id
+LEFT JOIN LATERAL (
+    SELECT ARRAY(SELECT label FROM unnest(labels) AS label ORDER BY label COLLATE "C") AS labels, confidence
+    FROM predicted_labels
+    WHERE predicted_labels.article_id = review_queue.article_id
+      AND predicted_labels.model_id = review_queue.model_id
+      AND predicted_labels.revision = review_queue.revision
+    OFFSET 0
+) AS predicted ON true
 WHERE model_id = :model_id
   AND revision = (SELECT revision FROM articles WHERE id = article_id)
   AND NOT EXISTS (

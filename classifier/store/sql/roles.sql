@@ -30,7 +30,6 @@ REVOKE INSERT, UPDATE, DELETE ON alembic_version, optuna.alembic_version, optuna
 REVOKE UPDATE, DELETE ON annotations, category_changes, evaluations, evaluation_predictions, promotions FROM {role};
 GRANT UPDATE (retracted_at, retracted_by) ON annotations TO {role};
 REVOKE INSERT, UPDATE, DELETE ON erasures, erased_articles, erasure_key FROM {role};
-REVOKE INSERT, UPDATE, DELETE ON annotations_in_force, effective_annotations FROM {role};
 REVOKE DELETE ON articles, models FROM {role}
 
 -- grant_analyst
@@ -41,7 +40,7 @@ GRANT USAGE ON SCHEMA public TO {role};
 GRANT SELECT ON article_labels, article_label_sets, predicted_labels, predictions TO {role};
 GRANT SELECT ON tasks, categories, category_changes, annotations TO {role};
 GRANT SELECT ON annotations_in_force, effective_annotations, annotation_conflicts, annotation_opinions,
-    annotations_before_split
+    annotations_before_split, shown_annotations, present_annotations
     TO {role};
 GRANT SELECT ON models, promotions, evaluations, evaluation_predictions, drift_runs TO {role};
 GRANT SELECT ON labelling_queue, review_queue, dead_letters, training_runs, training_metrics TO {role};

@@ -101,3 +101,40 @@ def test_a_model_that_is_never_correct_has_a_threshold_too():
 def test_it_reads_back_as_written():
     chosen = choose([True] * 50 + [False] * 50, 0.9)
     assert abstention.Threshold.of(chosen.as_json()) == chosen
+
+
+class TestBackOff:
+    """Answers by a parent, where the category itself is below the threshold."""
+
+    def test_hits_are_those_of_every_threshold_counted_one_by_one(self):
+        generator = np.random.default_rng(0)
+        for levels in (1, 2, 4):
+            confidence = np.sort(generator.integers(0, 12, (40, levels)) / 12, axis=1).astype(np.float32)
+            confidence = confidence[np.argsort(-confidence[:, -1], kind="stable")]
+            correct = np.sort(generator.random((40, levels)) < 0.6, axis=1)
+            hits = abstention._count_hits(confidence, correct)
+            for row in np.flatnonzero(np.append(confidence[1:, -1] < confidence[:-1, -1], True)):
+                reached = confidence >= confidence[row, -1]
+                answered = reached[:, -1]
+                expected = correct[answered, reached.argmax(axis=1)[answered]].sum()
+                assert hits[row] == expected
+
+    def test_sure_parents_label_more_articles_with_the_same_precision(self):
+        own = np.linspace(0.3, 1, 400, dtype=np.float32)
+        confidence = np.stack([own, np.full(400, 0.999, np.float32)], axis=1)
+        correct = np.stack([np.arange(400) >= 200, np.full(400, True)], axis=1)
+        alone = abstention.choose_threshold(confidence[:, 0], correct[:, 0], 0.95)
+        both = abstention.choose_threshold(confidence, correct, 0.95)
+        assert alone.parents is None
+        assert alone.coverage < 0.6
+        assert both.coverage == 1
+        assert both.precision >= 0.95
+        assert 0.4 < both.parents < 1, "those whose category is below the threshold"
+        assert both.value > 0, "else no parent would ever be answered"
+        assert abstention.Threshold.of(both.as_json()) == both
+        assert f"backs off to a parent for {both.parents:.1%} of the articles" in str(both)
+
+    def test_a_model_that_never_abstains_never_backs_off(self):
+        confidence = np.array([[0.5, 0.9]] * 20, dtype=np.float32)
+        chosen = abstention.choose_threshold(confidence, confidence > 0.6, 0)
+        assert (chosen.value, chosen.parents) == (0, None)

@@ -193,24 +193,6 @@ $$;
 COMMENT ON FUNCTION knows_split IS
     'Whether a model has a category that was split, and that is among these names: then it is older than the split'
 """,
-    "is_first_of_merged": """
-CREATE FUNCTION is_first_of_merged(
-    label smallint, indices smallint[], categories text[], former text[], present text[]
-)
-RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT NOT EXISTS (
-        SELECT
-        FROM unnest(indices) AS earlier
-        WHERE earlier < label
-          AND coalesce(present[array_position(former, categories[earlier])], categories[earlier])
-            = coalesce(present[array_position(former, categories[label])], categories[label])
-    )
-$$;
-COMMENT ON FUNCTION is_first_of_merged IS
-    'Whether no label before this one, of the same prediction, has become the same category'
-""",
     "label_path": """
 CREATE FUNCTION label_path(task text, label text) RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -232,12 +214,6 @@ COMMENT ON FUNCTION label_path IS 'The ancestors of a label of article_labels, t
 
 _IS_MERGED = "cardinality(tasks.merged_names) > 0 AND predicted.categories && tasks.merged_names"
 """Whether categories of the model were merged since."""
-
-_PRESENT_NAME = """coalesce(
-            tasks.present_names[array_position(tasks.former_names, predicted.categories[each_label.position])],
-            predicted.categories[each_label.position]
-        )"""
-"""The name of today of one label."""
 
 _LABELS = """CASE
         WHEN predicted.model_id IS NULL THEN NULL
@@ -293,6 +269,18 @@ _CONFIDENCE = """CASE
     END"""
 """The confidence of the prediction."""
 
+_IS_ANNOTATED = """annotated.categories IS NOT NULL AND (
+            NOT annotated.is_former
+            OR predicted.model_id IS NULL
+            OR knows_split(
+                annotated.categories, predicted.categories, tasks.split_names, tasks.former_names, tasks.present_names
+            )
+        )"""
+"""Whether the annotation is shown. One with a category that was split is, until a champion knows the parts.
+
+The join with annotations does not depend on the prediction: else the planner could not begin with it.
+"""
+
 _SOURCE = """FROM articles
 JOIN tasks ON tasks.archived_at IS NULL
 LEFT JOIN (
@@ -304,100 +292,74 @@ LEFT JOIN (
     AND predicted.task_id = tasks.id
     AND predicted.revision = articles.revision
 LEFT JOIN LATERAL (
-    SELECT categories, annotated_at
-    FROM shown_annotations AS shown
-    WHERE shown.article_id = articles.id
-      AND shown.task_id = tasks.id
-      AND (NOT is_split OR predicted.model_id IS NULL OR knows_split(
-          shown.categories, predicted.categories, tasks.split_names, tasks.former_names, tasks.present_names
-      ))
-    OFFSET 0
+    SELECT categories, annotated_at, false AS is_former
+    FROM effective_annotations AS counts
+    WHERE counts.article_id = articles.id AND counts.task_id = tasks.id
+    UNION ALL
+    SELECT categories, annotated_at, true
+    FROM annotations_before_split AS former
+    WHERE cardinality(tasks.split_names) > 0
+      AND former.article_id = articles.id
+      AND former.task_id = tasks.id
+      AND NOT EXISTS (
+          SELECT FROM annotations_in_force AS own WHERE own.article_id = articles.id AND own.task_id = tasks.id
+      )
+    LIMIT 1
 ) AS annotated ON true"""
-"""Where the labels of articles come from. OFFSET 0: the annotation of each article is looked up by the index.
-
-An annotation with a category that was split is shown until a champion that knows the parts has labelled the article.
-"""
+"""Where the labels of articles come from. OFFSET 0: the annotation of each article is looked up by the index."""
 
 VIEWS = {
     # The join with tasks finds one row by its key. Without a change of categories, nothing is translated.
-    "present_annotations": """
-CREATE VIEW present_annotations AS
+    "annotations_in_force": """
+CREATE VIEW annotations_in_force AS
 SELECT
     annotations.id, annotations.article_id, annotations.task_id, annotations.revision,
     CASE
         WHEN cardinality(tasks.former_names) = 0 THEN annotations.categories
         ELSE present_categories(annotations.categories, tasks.former_names, tasks.present_names)
     END AS categories,
-    annotations.annotator, annotations.annotated_at, annotations.comment, annotations.is_resolution,
-    cardinality(tasks.split_names) > 0 AND annotations.categories && tasks.split_names AS is_split,
-    cardinality(tasks.split_names) > 0 AS may_be_split
+    annotations.annotator, annotations.annotated_at, annotations.comment, annotations.is_resolution
 FROM annotations
 JOIN tasks ON tasks.id = annotations.task_id
 LEFT JOIN articles AS replaced
     ON replaced.id = annotations.article_id
     AND replaced.content_revision > annotations.revision
     AND replaced.content_revision > 1
-WHERE replaced.id IS NULL AND annotations.retracted_at IS NULL;
-COMMENT ON VIEW present_annotations IS
-    'Annotations of their article''s present text with today''s categories; is_split: one was split since'
-""",
-    # An annotation that a split one has superseded does not count again: the article waits for a new answer.
-    "annotations_in_force": """
-CREATE VIEW annotations_in_force AS
-SELECT
-    id, article_id, task_id, revision, categories, annotator, annotated_at, comment, is_resolution
-FROM present_annotations AS own
-WHERE NOT may_be_split OR NOT (is_split OR EXISTS (
-    SELECT
-    FROM present_annotations AS other
-    WHERE other.article_id = own.article_id
-      AND other.task_id = own.task_id
-      AND other.is_split
-      AND (other.annotator NOT LIKE 'source:%', other.id) > (own.annotator NOT LIKE 'source:%', own.id)
-));
+WHERE replaced.id IS NULL
+  AND annotations.retracted_at IS NULL
+  AND (cardinality(tasks.split_names) = 0 OR NOT annotations.categories && tasks.split_names);
 COMMENT ON VIEW annotations_in_force IS
     'Annotations that hold for their article''s present text, and were not retracted, with today''s categories'
 """,
-    # A person's annotation counts before a source's, and the newest before older ones.
-    "shown_annotations": """
-CREATE VIEW shown_annotations AS
-SELECT DISTINCT ON (article_id, task_id)
-    article_id, task_id, revision, categories, annotator, annotated_at, is_split
-FROM present_annotations
-ORDER BY article_id, task_id, annotator LIKE 'source:%', id DESC;
-COMMENT ON VIEW shown_annotations IS
-    'The first annotation of each article and task by rank: it counts, unless a category of it was split since'
+    "annotations_before_split": """
+CREATE VIEW annotations_before_split AS
+SELECT DISTINCT ON (annotations.article_id, annotations.task_id)
+    annotations.article_id, annotations.task_id, annotations.revision,
+    present_categories(annotations.categories, tasks.former_names, tasks.present_names) AS categories,
+    annotations.annotator, annotations.annotated_at
+FROM annotations
+JOIN tasks ON tasks.id = annotations.task_id
+LEFT JOIN articles AS replaced
+    ON replaced.id = annotations.article_id
+    AND replaced.content_revision > annotations.revision
+    AND replaced.content_revision > 1
+WHERE replaced.id IS NULL
+  AND annotations.retracted_at IS NULL
+  AND annotations.categories && tasks.split_names
+ORDER BY annotations.article_id, annotations.task_id, annotations.annotator LIKE 'source:%', annotations.id DESC;
+COMMENT ON VIEW annotations_before_split IS
+    'Of each article and task, the annotation with a category that was split since; it is no longer in force'
 """,
+    # Of several annotations in force, a person's counts before a source's, and the newest before older ones.
     "effective_annotations": """
 CREATE VIEW effective_annotations AS
-SELECT article_id, task_id, revision, categories, annotator, annotated_at
-FROM shown_annotations
-WHERE NOT is_split;
+SELECT DISTINCT ON (article_id, task_id) article_id, task_id, revision, categories, annotator, annotated_at
+FROM annotations_in_force
+ORDER BY article_id, task_id, annotator LIKE 'source:%', id DESC;
 COMMENT ON VIEW effective_annotations IS
     'The annotation that counts for each article and task: a person''s before a source''s, then the newest'
 """,
-    # Only annotations with a category that was split are looked at closely.
-    "annotations_before_split": """
-CREATE VIEW annotations_before_split AS
-SELECT
-    candidates.article_id, candidates.task_id, shown.revision, shown.categories, shown.annotator, shown.annotated_at
-FROM (
-    SELECT DISTINCT article_id, task_id
-    FROM annotations
-    JOIN tasks ON tasks.id = annotations.task_id
-    WHERE cardinality(split_names) > 0 AND categories && split_names AND retracted_at IS NULL
-) AS candidates
-CROSS JOIN LATERAL (
-    SELECT revision, categories, annotator, annotated_at, is_split
-    FROM shown_annotations
-    WHERE shown_annotations.article_id = candidates.article_id AND shown_annotations.task_id = candidates.task_id
-    OFFSET 0
-) AS shown
-WHERE shown.is_split;
-COMMENT ON VIEW annotations_before_split IS
-    'Of each article and task, the annotation that would count if a category of it had not been split since'
-""",
-    # A resolution supersedes what people annotated before it. Opinions with a split category stay: they may disagree.
+    # A resolution supersedes what people annotated before it.
     "annotation_opinions": """
 CREATE VIEW annotation_opinions AS
 SELECT DISTINCT ON (article_id, task_id, annotator) article_id, task_id, annotator, categories, comment, annotated_at
@@ -405,7 +367,7 @@ FROM (
     SELECT
         id, article_id, task_id, annotator, categories, comment, annotated_at,
         max(id) FILTER (WHERE is_resolution) OVER (PARTITION BY article_id, task_id) AS resolution
-    FROM present_annotations
+    FROM annotations_in_force
     WHERE annotator NOT LIKE 'source:%'
 ) AS by_people
 WHERE id >= coalesce(resolution, 0)
@@ -419,7 +381,7 @@ CREATE VIEW annotation_conflicts AS
 SELECT suspects.article_id, suspects.task_id
 FROM (
     SELECT article_id, task_id
-    FROM present_annotations
+    FROM annotations_in_force
     WHERE annotator NOT LIKE 'source:%'
     GROUP BY article_id, task_id
     HAVING min(categories) <> max(categories)
@@ -463,18 +425,18 @@ SELECT
     articles.source,
     articles.external_id,
     tasks.name AS task,
-    coalesce(annotated.categories, {_LABELS}) AS labels,
-    CASE WHEN annotated.categories IS NULL THEN {_CONFIDENCES} END AS confidences,
+    CASE WHEN {_IS_ANNOTATED} THEN annotated.categories ELSE {_LABELS} END AS labels,
+    CASE WHEN {_IS_ANNOTATED} THEN NULL ELSE {_CONFIDENCES} END AS confidences,
     CASE
-        WHEN annotated.categories IS NOT NULL THEN 'annotation'
+        WHEN {_IS_ANNOTATED} THEN 'annotation'
         WHEN predicted.model_id IS NOT NULL THEN 'prediction'
     END AS origin,
-    coalesce(annotated.annotated_at, predicted.predicted_at) AS labelled_at,
-    CASE WHEN annotated.categories IS NULL THEN predicted.model END AS model,
+    CASE WHEN {_IS_ANNOTATED} THEN annotated.annotated_at ELSE predicted.predicted_at END AS labelled_at,
+    CASE WHEN {_IS_ANNOTATED} THEN NULL ELSE predicted.model END AS model,
     articles.split,
     articles.published_at,
     CASE
-        WHEN annotated.categories IS NOT NULL THEN false
+        WHEN {_IS_ANNOTATED} THEN false
         ELSE {_CONFIDENCE} < coalesce(predicted.threshold, 0)
     END AS abstained,
     articles.title,
@@ -483,8 +445,7 @@ SELECT
 COMMENT ON VIEW article_label_sets IS
     'The labels of each article and task: the annotation that counts, else the champion''s prediction; null: none yet'
 """,
-    # Positions and names are unnested in a select list, because a function in FROM takes several times as long. Nothing
-    # else is in that subquery: Postgres keeps its results by all that they depend on.
+    # Labels are unnested in a select list, because a function in FROM takes several times as long.
     "article_labels": f"""
 CREATE VIEW article_labels AS
 SELECT
@@ -495,26 +456,22 @@ SELECT
     CASE
         WHEN each_label.name IS NOT NULL THEN each_label.name
         WHEN cardinality(tasks.former_names) = 0 THEN predicted.categories[each_label.position]
-        WHEN tasks.kind = 'single' AND {_IS_MERGED} THEN ({_LABELS})[1]
-        ELSE {_PRESENT_NAME}
+        ELSE coalesce(
+            tasks.present_names[array_position(tasks.former_names, predicted.categories[each_label.position])],
+            predicted.categories[each_label.position]
+        )
     END AS label,
     CASE
-        WHEN annotated.categories IS NOT NULL THEN 'annotation'
+        WHEN {_IS_ANNOTATED} THEN 'annotation'
         WHEN predicted.model_id IS NOT NULL THEN 'prediction'
     END AS origin,
-    CASE
-        WHEN cardinality(tasks.merged_names) = 0 OR NOT predicted.categories && tasks.merged_names
-        THEN predicted.probabilities[each_label.position]
-        WHEN each_label.position IS NULL THEN NULL
-        WHEN tasks.kind = 'single' THEN {_CONFIDENCE}
-        ELSE ({_CONFIDENCES})[array_position({_LABELS}, {_PRESENT_NAME})]
-    END AS confidence,
-    coalesce(annotated.annotated_at, predicted.predicted_at) AS labelled_at,
-    CASE WHEN annotated.categories IS NULL THEN predicted.model END AS model,
+    coalesce(each_label.confidence, predicted.probabilities[each_label.position]) AS confidence,
+    CASE WHEN {_IS_ANNOTATED} THEN annotated.annotated_at ELSE predicted.predicted_at END AS labelled_at,
+    CASE WHEN {_IS_ANNOTATED} THEN NULL ELSE predicted.model END AS model,
     articles.split,
     articles.published_at,
     CASE
-        WHEN annotated.categories IS NOT NULL THEN false
+        WHEN {_IS_ANNOTATED} THEN false
         ELSE {_CONFIDENCE} < coalesce(predicted.threshold, 0)
     END AS abstained,
     articles.title,
@@ -522,14 +479,17 @@ SELECT
 {_SOURCE}
 LEFT JOIN LATERAL (
     SELECT
-        unnest(annotated.categories) AS name,
-        unnest(CASE WHEN annotated.categories IS NULL THEN predicted.category_indices END) AS position
-) AS each_label ON true
-WHERE cardinality(tasks.merged_names) = 0
-   OR each_label.position IS NULL
-   OR is_first_of_merged(
-       each_label.position, predicted.category_indices, predicted.categories, tasks.former_names, tasks.present_names
-   );
+        unnest(
+            CASE
+                WHEN {_IS_ANNOTATED} THEN annotated.categories
+                WHEN {_IS_MERGED} THEN {_LABELS}
+            END
+        ) AS name,
+        unnest(CASE WHEN {_IS_ANNOTATED} THEN NULL WHEN {_IS_MERGED} THEN {_CONFIDENCES} END) AS confidence,
+        unnest(
+            CASE WHEN {_IS_ANNOTATED} THEN NULL WHEN {_IS_MERGED} THEN NULL ELSE predicted.category_indices END
+        ) AS position
+) AS each_label ON true;
 COMMENT ON VIEW article_labels IS
     'The labels of article_label_sets, one row each; without a label, origin is null for an article that waits'
 """,
