@@ -33,7 +33,7 @@ MAX_MAPPED = 1024
 
 
 def param(task: str | None = None) -> Param:
-    """Return the parameter `task` of a DAG, whose default is a task or, without one, every task."""
+    """Return the parameter `task` of a DAG, whose default is a task, or None for every task."""
     return Param(
         task,
         type=["null", "string"],
