@@ -15,7 +15,6 @@ from classifier.local_airflow.standalone import HOST
 from tests.support import adopted_airflow
 from tests.support.synthetic import LENIENT, WORDS, articles, unlabelled, write_csv
 from tests.support.tiny_models import make_encoder
-from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -61,8 +60,7 @@ def test_the_wheel_holds_everything_and_the_five_lines_install_it(team):
 def test_the_menu_the_dags_and_one_labelled_article(team):
     with adopted_airflow.started(team) as airflow:
         assert menu(airflow) == {"Classifier": "/classifier/"}
-        wait_for(lambda: airflow.api.dags() == DAGS)
-        assert airflow.api.import_errors() == []
+        airflow.wait_for_dags(DAGS)
         folder = str(team.folder.parent)
         airflow.finished("ingest_articles", files=f"{folder}/annotated.csv", **COLUMNS)
         trained = airflow.finished("retrain_classifier", **TRAINING)
@@ -81,8 +79,7 @@ def test_a_second_instance_and_a_path_in_front_of_everything(team):
     with adopted_airflow.started(team, path="/airflow", CLASSIFIER_INSTANCES="default,news") as airflow:
         entries = {"Classifier": "/airflow/classifier/", "Classifier: news": "/airflow/classifier-news/"}
         assert menu(airflow) == entries
-        wait_for(lambda: airflow.api.dags() == DAGS | {f"news_{name}" for name in DAGS})
-        assert airflow.api.import_errors() == []
+        airflow.wait_for_dags(DAGS | {f"news_{name}" for name in DAGS})
         run = airflow.finished("news_ingest_articles", files=f"{team.folder.parent}/one.csv", **COLUMNS)
         assert team.query("news", "SELECT count(*) FROM articles") == [(1,)]
         assert team.query("articles", "SELECT count(*) FROM articles") == [(301,)]

@@ -174,6 +174,15 @@ class Started:
     api: rest_client.RestClient
     http: httpx.Client
 
+    def wait_for_dags(self, names: set[str]) -> None:
+        """Return when Airflow has parsed these DAGs and no others."""
+        deadline = time.monotonic() + HANG_S
+        while self.api.dags() != names:
+            assert self.api.import_errors() == []
+            assert time.monotonic() < deadline, self.api.dags()
+            time.sleep(1)
+        assert self.api.import_errors() == []
+
     def finished(self, dag: str, **conf: object) -> rest_client.DagRun:
         """Start a run and return it when it has succeeded."""
         run = self.api.trigger(dag, conf)
@@ -181,7 +190,7 @@ class Started:
         deadline = time.monotonic() + HANG_S
         while (current := self.api.run(run)).state not in rest_client.FINISHED:
             assert time.monotonic() < deadline, self.api.tasks(run)
-            time.sleep(0.5)
+            time.sleep(1)
         failed = [(task, self.api.log(run, task)[-5:]) for task in self.api.tasks(run) if task.state == "failed"]
         assert current.state == "success", failed
         return current
