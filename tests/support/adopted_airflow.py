@@ -183,6 +183,13 @@ class Started:
             time.sleep(1)
         assert self.api.import_errors() == []
 
+    def wait_for_text(self, address: str, text: str) -> None:
+        """Return when a page shows a text: a busy database may answer later than a page waits."""
+        deadline = time.monotonic() + HANG_S
+        while text not in (answer := self.http.get(address).raise_for_status()).text:
+            assert time.monotonic() < deadline, answer.text[-1000:]
+            time.sleep(1)
+
     def finished(self, dag: str, **conf: object) -> rest_client.DagRun:
         """Start a run and return it when it has succeeded."""
         run = self.api.trigger(dag, conf)
