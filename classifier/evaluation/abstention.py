@@ -132,9 +132,9 @@ def _count_hits(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> 
     for level in range(confidence.shape[1]):
         starts = np.searchsorted(thresholds, -confidence[:, level])
         ends = np.searchsorted(thresholds, -confidence[:, level - 1]) if level else np.full_like(starts, len(starts))
-        right = correct[:, level]
-        np.add.at(changes, starts[right], 1)
-        np.subtract.at(changes, ends[right], 1)
+        hit = correct[:, level]
+        np.add.at(changes, starts[hit], 1)
+        np.subtract.at(changes, ends[hit], 1)
     hits: NDArray[np.int64] = np.cumsum(changes[:-1])
     return hits
 

@@ -92,8 +92,8 @@ def _abstention(
     """Return the share of articles that the model labels, and the precision on them; if it backs off, of each kind."""
     outputs = predictions.probabilities.astype(np.float32)  # as the database compares them
     paths = category_tree.find_paths(outputs, predictions.categories, parents)
-    answered = paths.probabilities >= np.float32(threshold)
-    labelled, levels = answered[:, -1], answered.argmax(axis=1)
+    reached = paths.probabilities >= np.float32(threshold)
+    labelled, levels = reached[:, -1], reached.argmax(axis=1)
     correct = paths.correct(articles.truth.tolist())[labelled, levels[labelled]]
     by_parents = {"coverage_by_parents": float((labelled & (levels > 0)).mean())} if parents else {}
     return {

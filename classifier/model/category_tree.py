@@ -40,8 +40,8 @@ class CategoryPaths:
 
     def correct(self, truth: Sequence[str]) -> NDArray[np.bool_]:
         """Return whether each name is the article's category or an ancestor of it, shape (articles, levels)."""
-        right = {name: {name, *ancestors(name, self.parents)} for name in set(truth)}
-        rows = [[name in right[category] for name in path] for path, category in zip(self.names, truth, strict=True)]
+        accepted = {name: {name, *ancestors(name, self.parents)} for name in set(truth)}
+        rows = [[name in accepted[category] for name in path] for path, category in zip(self.names, truth, strict=True)]
         return np.array(rows, dtype=np.bool_).reshape(self.names.shape)
 
 

@@ -150,7 +150,7 @@ async def _read(request: Request) -> tuple[Reading, Reading]:
 
 
 def _effect_of_last(changes: list[PastChange]) -> str:
-    """Return what the last change does, which somebody else may have imported meanwhile; empty: there is none."""
+    """Return what the last change does, which another user may have imported meanwhile; empty: there is none."""
     effects: dict[str, str] = {kind: form.effect for kind, form in KINDS.items()}
     return effects.get(changes[0].kind, IMPORT_EFFECT) if changes else ""
 

@@ -118,6 +118,14 @@ class TestList:
         assert "Next</button>" not in last
 
     @pytest.mark.usefixtures("workspace")
+    def test_a_tree_that_was_imported_meanwhile_is_the_last_change(self, ask, grains, tmp_path):
+        (tmp_path / "tree.csv").write_text("category,parent\ncorn,cereals\n", encoding="utf-8")
+        changes.import_tree(grains, tmp_path / "tree.csv", changed_by="bob")
+        page = ask("/categories?done=changed")
+        assert page.status_code == 200
+        assert "labels and annotations stay" in page.text
+        assert ask("/categories?change=import", "user").status_code == 422, "there is no form for it"
+
     def test_without_categories_it_says_what_to_do(self, ask):
         page = ask("/categories", "user").text
         assert "Annotations bring them" in page

@@ -148,6 +148,17 @@ def test_the_benchmark_of_doubtful_annotations_compares_the_list_with_others(tmp
     assert read["agreed"] + read["neither"] <= read["examined"] == 20
 
 
+@needs_articles
+def test_the_benchmark_of_back_off_compares_answers_with_and_without_parents(tmp_path):
+    """On a few articles, with the baseline alone."""
+    runs = run("accuracy.back_off", tmp_path / "back_off.json")["runs"]
+    assert [(each["data"], each["back_off"]) for each in runs] == [
+        (data, back_off) for data in ("all topics", "topics in the tree") for back_off in (False, True)
+    ]
+    assert all(each["own_category"] <= each["coverage"] for each in runs)
+    assert all(each["own_category"] == each["coverage"] for each in runs if not each["back_off"])
+
+
 @pytest.mark.long
 def test_the_training_benchmark_reports_every_contender(tmp_path):
     """On a few articles. The demo's encoder and articles are downloaded from the package registry, once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,9 +11,11 @@ from classifier import registry
 from classifier.exceptions import CategoryError, ReviewError, SettingsError
 from classifier.pipeline.categories import changes, overview
 from classifier.pipeline.labelling import classification, queue
-from classifier.pipeline.promotion import evaluation, gate_result
+from classifier.pipeline.promotion import evaluation, gate_result, model_details
 from classifier.pipeline.review import annotation, review_queue
-from classifier.store import annotated_articles, category_rows, model_rows
+from classifier.review import selection
+from classifier.store import annotated_articles, annotation_rows, category_rows, model_rows, reviews
+from classifier.store.annotation_rows import AnnotationFilter
 from tests.support.synthetic import articles, dump, ingest_file, make_champion, query, run, unlabelled, value
 from tests.support.tiny_models import CATEGORIES, make_artefact
 
@@ -76,6 +79,28 @@ class TestRename:
         ingest_file(labelled, tmp_path / "more.csv", articles(9, prefix="m"))
         assert {label for label, _ in labels(labelled, "annotation").values()} == {"business", "games", "tech"}
 
+    def test_lists_of_annotations_and_of_models_have_the_new_name(self, labelled):
+        change(labelled, "rename", "sport", "games")
+        with labelled.database.connect() as connection:
+            listed = annotation_rows.newest(connection, AnnotationFilter(), limit=None)
+        assert {name for row in listed for name in row.categories} == {"business", "games", "tech"}
+        assert {*model_details.describe_model(labelled).categories} == {"business", "games", "tech"}
+
+    def test_a_former_name_of_a_source_looks_like_no_other_category(self, labelled, tmp_path, caplog):
+        change(labelled, "rename", "sport", "Sport")
+        ingest_file(labelled, tmp_path / "more.csv", articles(9, prefix="m"))
+        assert "differ only by case" not in caplog.text
+
+    def test_a_repeated_answer_in_present_names_is_stored_once(self, labelled):
+        review_queue.fill_queue(labelled, number=1, audit=0)
+        article = annotation.next_question(labelled, "ann").article
+        annotation.save_answer(labelled, article.id, article.revision, ["sport"], annotator="ann")
+        change(labelled, "rename", "sport", "games")
+        for name in ("games", "sport"):
+            annotation.save_answer(labelled, article.id, article.revision, [name], annotator="ann")
+        stored = "SELECT count(*) FROM annotations WHERE annotator = 'ann'"
+        assert value(labelled.database, stored) == 1
+
     def test_a_model_whose_training_began_before_shows_the_new_name(self, labelled):
         change(labelled, "rename", "sport", "games")
         make_champion(labelled, "m2", 1)
@@ -122,6 +147,39 @@ class TestMerge:
         assert {*figures.metrics.by_category} == {"business", "tech"}
         assert figures.reused == figures.metrics.articles, "the network's outputs are not computed again"
 
+    def test_reviews_show_the_label_that_readers_see(self, labelled):
+        review_queue.fill_queue(labelled, number=10, audit=10)
+        change(labelled, "merge", ["sport", "tech"], "leisure")
+        with labelled.database.connect() as connection:
+            waiting = reviews.waiting_reviews(connection, registry.champion(connection).id)
+        shown = "SELECT article_id, label, confidence FROM article_labels"
+        labels_of = {row[0]: row[1:] for row in query(labelled.database, shown)}
+        assert waiting
+        for row in waiting:
+            label, confidence = labels_of[row.article_id]
+            assert (row.predicted_categories, row.confidence) == ([label], pytest.approx(confidence))
+        run(
+            labelled.database,
+            "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT article_id, 1, 1, ARRAY['leisure'], 'ann' FROM review_queue WHERE reason = 'audit'",
+        )
+        drawn = [labels_of[row.article_id][0] for row in waiting if "audit" in row.reasons]
+        assert review_queue.audit_model(labelled).correct == drawn.count("leisure")
+
+    def test_the_queue_is_filled_by_categories_of_today(self, labelled, monkeypatch):
+        change(labelled, "merge", ["sport", "tech"], "leisure")
+        counts = json.dumps({"data": {"by_category": {"sport": 9, "tech": 1, "business": 9}}})
+        run(labelled.database, "UPDATE models SET training = CAST(:counts AS jsonb)", counts=counts)
+        shortlist, seen = selection.shortlist, []
+
+        def spy(pool, number, annotated):
+            seen.append((pool.categories, pool.probabilities.shape[1], annotated))
+            return shortlist(pool, number, annotated)
+
+        monkeypatch.setattr(selection, "shortlist", spy)
+        assert sum(review_queue.fill_queue(labelled, number=10, audit=0).added.values()) > 0
+        assert seen == [(("business", "leisure"), 2, {"leisure": 10, "business": 9})]
+
     def test_annotators_who_disagreed_on_the_two_agree(self, labelled):
         ids = [row[0] for row in query(labelled.database, "SELECT id FROM articles ORDER BY id LIMIT 1")]
         statement = (
@@ -155,6 +213,33 @@ class TestSplit:
         queue.label_queue(split)
         assert "sport" not in {label for label, _ in labels(split, "annotation").values()}
         assert len(labels(split)) == 60, "they have the new champion's labels"
+
+    def test_a_source_that_repeats_the_old_annotation_does_not_end_the_wait_for_a_label(self, split, tmp_path):
+        run(split.database, "DELETE FROM predictions")
+        run(split.database, "INSERT INTO labelling_queue (article_id, task_id, priority) SELECT id, 1, 1 FROM articles")
+        rows = [{**row, "body": f"{row['body']} more"} if "body" in row else row for row in articles(90)]
+        ingest_file(split, tmp_path / "again.csv", rows)
+        waiting = query(
+            split.database,
+            "SELECT DISTINCT categories[1] FROM labelling_queue JOIN annotations USING (article_id) ORDER BY 1",
+        )
+        assert ("sport",) in waiting
+
+    def test_an_annotation_that_the_split_one_superseded_does_not_count_again(self, labelled):
+        article = value(labelled.database, "SELECT min(article_id) FROM annotations WHERE categories = '{tech}'")
+        run(
+            labelled.database,
+            "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT :id, 1, 1, ARRAY['sport'], 'ann'",
+            id=article,
+        )
+        change(labelled, "split", "sport", ["football", "tennis"])
+        counts = "SELECT categories FROM effective_annotations WHERE article_id = :id"
+        assert query(labelled.database, counts, id=article) == []
+        shown = "SELECT label, origin FROM article_labels WHERE article_id = :id"
+        assert query(labelled.database, shown, id=article) == [("sport", "annotation")]
+        changes.undo_change(labelled, changed_by="ann")
+        assert query(labelled.database, counts, id=article) == [(["sport"],)]
 
     def test_no_model_learns_the_old_category(self, split):
         assert {*train_sets(split)} == {("business",), ("tech",)}

@@ -286,5 +286,22 @@ def test_an_upgrade_to_tasks_keeps_every_row_and_a_downgrade_restores_it(empty):
     assert query(empty.database, LABELS) == labels
 
 
+def test_an_upgrade_to_back_off_keeps_the_tree_that_categories_have(empty):
+    migrate(empty, "0006")
+    with empty.database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO categories (task_id, name, present_name, path) VALUES (1, 'crops', NULL, '{crops}'), "
+                "(1, 'grain', NULL, '{crops,grain}'), (1, 'wheat', NULL, '{crops,grain,wheat}'), "
+                "(1, 'ship', NULL, NULL), (1, 'durum', 'wheat', '{crops,grain,wheat}')"
+            )
+        )
+    before = migrate(empty, "0006")
+    migrate(empty, "0007")
+    names = "SELECT child_names, parent_names FROM tasks"
+    assert query(empty.database, names) == [(["grain", "wheat"], ["crops", "grain"])]
+    assert migrate(empty, "0006") == before
+
+
 def in_order(rows):
     return sorted(repr(sorted(row.items())) for row in rows)

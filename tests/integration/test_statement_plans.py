@@ -91,6 +91,9 @@ SCANS = {
     "annotation_opinions",
     "annotations_in_force",
     "effective_annotations",
+    "present_annotations",
+    "shown_annotations",
+    "task_rows.annotated_ids",  # ends at the first annotation of each task
     "text_clusters",
 }
 """Calls and views whose cost grows with the rows that there are, and why: they count, list or read all of them."""

@@ -284,6 +284,7 @@ def _label_external_table(connection: Connection, database: Database) -> None:
 
 
 CALLS: Mapping[str, Call] = {
+    "task_rows.annotated_ids": lambda c, _: task_rows.annotated_ids(c),
     "task_rows.statistics": lambda c, _: task_rows.statistics(c),
     "task_rows.is_unused": lambda c, d: task_rows.is_unused(c, d.task),
     "task_rows.add_categories": lambda c, d: task_rows.add_categories(c, d.task, ["category 0001", "new"]),

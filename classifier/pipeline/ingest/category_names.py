@@ -75,10 +75,10 @@ class CategoryNames:
 def _look_alikes(connection: Connection, own: set[str], task_id: int) -> list[tuple[str, ...]]:
     """Return the groups of names of today, of the unit and in the database, that look alike."""
     champion = model_rows.champion(connection, task_id)
-    annotated = reviews.annotated_categories(connection, MAX_NAMES, task_id)
     taxonomy = category_rows.taxonomy(connection, task_id)
-    present = {taxonomy.present(name) for name in own}
-    return names.look_alikes(present, {*annotated, *(champion.present_categories if champion else ())})
+    annotated = map(taxonomy.present, reviews.annotated_categories(connection, MAX_NAMES, task_id))
+    existing = {*annotated, *(champion.present_categories if champion else ())}
+    return names.look_alikes(map(taxonomy.present, own), existing)
 
 
 def _join(parts: Iterable[str]) -> str:

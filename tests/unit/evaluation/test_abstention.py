@@ -115,8 +115,8 @@ class TestBackOff:
             hits = abstention._count_hits(confidence, correct)
             for row in np.flatnonzero(np.append(confidence[1:, -1] < confidence[:-1, -1], True)):
                 reached = confidence >= confidence[row, -1]
-                answered = reached[:, -1]
-                expected = correct[answered, reached.argmax(axis=1)[answered]].sum()
+                labelled = reached[:, -1]
+                expected = correct[labelled, reached.argmax(axis=1)[labelled]].sum()
                 assert hits[row] == expected
 
     def test_sure_parents_label_more_articles_with_the_same_precision(self):
@@ -130,7 +130,7 @@ class TestBackOff:
         assert both.coverage == 1
         assert both.precision >= 0.95
         assert 0.4 < both.parents < 1, "those whose category is below the threshold"
-        assert both.value > 0, "else no parent would ever be answered"
+        assert both.value > 0, "else no parent would ever be labelled"
         assert abstention.Threshold.of(both.as_json()) == both
         assert f"backs off to a parent for {both.parents:.1%} of the articles" in str(both)
 
