@@ -1,12 +1,13 @@
 """All settings. No other module reads the environment.
 
 An environment variable `CLASSIFIER_NAME` sets the setting `name`, or a line of that name in the file `.env` of the
-working directory. The variable overrides the file.
+working directory. The variable overrides the file. `CLASSIFIER__INSTANCE__NAME` sets it for one of several instances.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableError
 
 from classifier.exceptions import SettingsError
+
+_PREFIX = "CLASSIFIER_"
 
 _JSON_EXAMPLES = {"gate": '{"macro_f1": 0.02}', "gpu_pod": '{"gpus": 1}'}
 
@@ -176,6 +179,16 @@ class Settings(BaseSettings):
     statement_timeout_s: float = Field(
         300, gt=0, description="Time limit, in seconds, of each other database statement."
     )
+    connection: str | None = Field(
+        None,
+        description="Airflow connection that names the articles' database. Default: articles; of the instance NAME, "
+        "NAME_articles.",
+    )
+    instances: str = Field(
+        "default",
+        description="Names of the instances whose pages Airflow shows, separated by commas; default is the one without "
+        "a name.",
+    )
 
     @property
     def models_directory(self) -> Path:
@@ -208,6 +221,10 @@ class Settings(BaseSettings):
         return (self.home / "postgres").expanduser().resolve()
 
 
+NOT_SHARED = ("home", "database_url", "models", "inbox", "sources", "examples", "connection")
+"""What a named instance does not take over from the settings of all instances."""
+
+
 def variable(name: str) -> str | None:
     """Return a variable that a declared source names, from the environment or the file `.env`."""
     return os.environ.get(name) or _read_env_file().get(name)
@@ -224,7 +241,7 @@ def unknown_variables() -> list[tuple[str, str | None]]:
         name
         for name in names
         if name.upper().startswith("CLASSIFIER_")
-        and name.upper() not in settings
+        and _of_every_instance(name.upper()) not in settings
         and not name.startswith(("CLASSIFIER_TEST_", "CLASSIFIER_BENCHMARK_"))
     )
     if not unknown:
@@ -234,11 +251,17 @@ def unknown_variables() -> list[tuple[str, str | None]]:
     return [(name, _nearest(name.upper(), settings)) for name in unknown if name not in sources]
 
 
+def _of_every_instance(name: str) -> str:
+    """Return the variable that sets for every instance what `name` may set for one of them."""
+    return re.sub(r"^CLASSIFIER__.+?__", _PREFIX, name)
+
+
 def _nearest(name: str, settings: set[str]) -> str | None:
     # without the prefix, which all of them share
-    prefix = "CLASSIFIER_"
-    matches = get_close_matches(name.removeprefix(prefix), [other.removeprefix(prefix) for other in settings], n=1)
-    return f"{prefix}{matches[0]}" if matches else None
+    instance = re.match(r"CLASSIFIER__.+?__", name)
+    own = instance[0] if instance else _PREFIX
+    matches = get_close_matches(name.removeprefix(own), [other.removeprefix(_PREFIX) for other in settings], n=1)
+    return f"{own}{matches[0]}" if matches else None
 
 
 def _read_env_file() -> dict[str, str | None]:
@@ -254,24 +277,36 @@ def _read_env_file() -> dict[str, str | None]:
         raise SettingsError(f".env: cannot read ({reason}); save it as UTF-8, readable for you") from error
 
 
-def load() -> Settings:
-    """Return the settings from the environment and the file `.env`.
+def load(instance: str = "") -> Settings:
+    """Return the settings from the environment and the file `.env`; for a named instance, with its own.
+
+    An instance that sets no home has a folder in the common home. It shares no other location, no database and no file
+    of sources with another instance.
 
     Raises:
         SettingsError: a value is invalid.
     """
+    common = _load(_PREFIX)
+    if not instance:
+        return common
+    own = _load(f"{_PREFIX}_{instance.upper()}__")
+    defaults = {name: Settings.model_fields[name].default for name in NOT_SHARED} | {"home": common.home / instance}
+    return common.model_copy(update={**defaults, **{name: getattr(own, name) for name in own.model_fields_set}})
+
+
+def _load(prefix: str) -> Settings:
     try:
-        return Settings()
+        return Settings(_env_prefix=prefix)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
         if len(first["loc"]) == 1 and name.lower() in _JSON_EXAMPLES:  # the library's message names a Python type
-            raise SettingsError(f"CLASSIFIER_{name}: must be JSON, such as {_JSON_EXAMPLES[name.lower()]}") from error
+            raise SettingsError(f"{prefix}{name}: must be JSON, such as {_JSON_EXAMPLES[name.lower()]}") from error
         inside = "".join(f" {part}:" for part in first["loc"][1:])
-        raise SettingsError(f"CLASSIFIER_{name}:{inside} {first['msg']}") from error
+        raise SettingsError(f"{prefix}{name}:{inside} {first['msg']}") from error
     except UnreadableError as error:
         name = next((name for name in _JSON_EXAMPLES if f'"{name}"' in str(error)), "gate")
-        raise SettingsError(f"CLASSIFIER_{name.upper()}: must be JSON, such as {_JSON_EXAMPLES[name]}") from error
+        raise SettingsError(f"{prefix}{name.upper()}: must be JSON, such as {_JSON_EXAMPLES[name]}") from error
     except (OSError, UnicodeDecodeError):
         _read_env_file()  # raises an error that names the file
         raise

@@ -72,7 +72,7 @@ def project_root() -> Path:
         UserError: the package was installed without them.
     """
     root = Path(__file__).resolve().parents[2]
-    if not (root / "dags" / "retrain_classifier.py").is_file():
+    if not (root / "dags" / "classifier_dags.py").is_file():
         raise UserError(f"{root}: no DAGs found; run the demo from a checkout of the project")
     return root
 

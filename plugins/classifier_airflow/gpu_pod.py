@@ -6,12 +6,13 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from classifier import settings
+from classifier_airflow import instances
 
 if TYPE_CHECKING:
     from kubernetes.client import models as k8s
 
     from classifier.settings import GpuPod
+    from classifier_airflow.instances import Instance
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +20,13 @@ MAIN_CONTAINER = "base"
 """Name of the container in which the executor runs the task; the container below must have this name."""
 
 
-def with_gpu() -> dict[str, Any] | None:
-    """Return the `executor_config` of a task that needs a GPU; None unless `CLASSIFIER_GPU_POD` is set.
+def with_gpu(instance: Instance | None = None) -> dict[str, Any] | None:
+    """Return the `executor_config` of an instance's task that needs a GPU; None unless `CLASSIFIER_GPU_POD` is set.
 
     Other executors ignore it. If the Kubernetes client is not installed, the result is None too, so that Airflow can
     parse the DAG.
     """
-    gpu_pod = settings.load().gpu_pod
+    gpu_pod = (instance or instances.current()).settings.gpu_pod
     if gpu_pod is None:
         return None
     if find_spec("kubernetes") is None:

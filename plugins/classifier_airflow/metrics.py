@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from classifier_airflow import instances
 from classifier_airflow.best_effort import best_effort
 
 if TYPE_CHECKING:
@@ -148,25 +149,34 @@ def _send_backlog(backlog: Backlog, chosen: ChosenTask) -> None:
 def _count(name: str, number: int, tags: Mapping[str, str] | None = None, *, chosen: ChosenTask | None = None) -> None:
     from airflow.sdk.observability import stats
 
-    stats.incr(_full_name(name, chosen), number, tags=_clean({**(tags or {}), **_task_tag(chosen)}))
+    stats.incr(_full_name(name, chosen), number, tags=_clean({**(tags or {}), **_task_tag(chosen), **_instance_tag()}))
 
 
 def _gauge(name: str, value: float, chosen: ChosenTask | None = None) -> None:
     from airflow.sdk.observability import stats
 
-    stats.gauge(_full_name(name, chosen), float(value), tags=_clean(_task_tag(chosen)))
+    stats.gauge(_full_name(name, chosen), float(value), tags=_clean({**_task_tag(chosen), **_instance_tag()}))
 
 
 def _task_tag(chosen: ChosenTask | None) -> dict[str, str]:
     return {"task": chosen["name"]} if chosen else {}
 
 
+def _instance_tag() -> dict[str, str]:
+    name = instances.current().name
+    return {"instance": name} if name else {}
+
+
 def _full_name(name: str, chosen: ChosenTask | None) -> str:
-    """Return a metric's name; if tags would be dropped and there are several tasks, it ends with the task's name."""
+    """Return a metric's name. If tags would be dropped, it contains the names of a named instance and of several tasks.
+
+    The instance's name is part of the first word, and the task's is the last word.
+    """
     drops_tags = _is_on("statsd_on") and not _is_on("statsd_influxdb_enabled") and not _is_on("statsd_datadog_enabled")
+    start = instances.current().prefixed("classifier") if drops_tags else "classifier"
     if chosen and chosen["several"] and drops_tags:
-        return f"classifier.{name}.{_clean(_task_tag(chosen))['task'].replace('.', '_')}"
-    return f"classifier.{name}"
+        return f"{start}.{name}.{_clean(_task_tag(chosen))['task'].replace('.', '_')}"
+    return f"{start}.{name}"
 
 
 def _is_on(option: str) -> bool:

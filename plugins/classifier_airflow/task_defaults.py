@@ -21,12 +21,6 @@ from classifier_airflow import alerts
 
 log = logging.getLogger(__name__)
 
-GPU_POOL = "gpu"
-"""Pool of the training task, so that a machine's GPU trains one model at a time."""
-
-GPU_QUEUE = "gpu"
-"""Celery queue that only workers with a GPU consume; other executors ignore it."""
-
 EVALUATION_TIMEOUT = timedelta(hours=4)
 """Timeout of tasks that evaluate models on the test articles. A retry resumes where the attempt before it ended."""
 

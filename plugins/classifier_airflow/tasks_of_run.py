@@ -10,7 +10,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from classifier_airflow.assets import ARTICLES, CHAMPION
+from airflow.sdk import Param
+
+from classifier_airflow import instances
 
 if TYPE_CHECKING:
     from classifier.articles import Task
@@ -29,12 +31,14 @@ NAME_TEMPLATE = f"{{{{ ti.xcom_pull(task_ids='{CHOOSE}', map_indexes=-1)[ti.map_
 MAX_MAPPED = 1024
 """Airflow's limit of mapped tasks, `[core] max_map_length`, by default."""
 
-PARAM = {
-    "default": None,
-    "type": ["null", "string"],
-    "description": "Name of the classifier's task. If empty: every task that is not archived.",
-}
-"""The parameter `task` of a DAG."""
+
+def param(task: str | None = None) -> Param:
+    """Return the parameter `task` of a DAG, whose default is a task, or None for every task."""
+    return Param(
+        task,
+        type=["null", "string"],
+        description="Name of the classifier's task. If empty: every task that is not archived.",
+    )
 
 
 class ChosenTask(TypedDict):
@@ -150,9 +154,10 @@ def task_of_failure(instance: Any) -> ChosenTask | None:
 
 def _changed_tasks(events: Mapping[Any, Iterable[Any]]) -> set[int] | None:
     """Return the ids of the tasks whose champions triggered a run; None if anything else triggered it, too."""
-    if CHAMPION not in events or ARTICLES in events:
+    instance = instances.current()
+    if instance.champion not in events or instance.articles in events:
         return None
-    extras = [event.extra or {} for event in events[CHAMPION]]
+    extras = [event.extra or {} for event in events[instance.champion]]
     if any("task_id" not in extra for extra in extras):
         return None  # a user emitted the event
     return {int(extra["task_id"]) for extra in extras}

@@ -1,4 +1,4 @@
-"""Open the workspace of a task: the database of the connection `articles`, else that of the environment's settings."""
+"""Open the workspace of a task: the database of the instance's connection, else that of the environment's settings."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classifier_airflow import instances
+
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from classifier.settings import Settings
     from classifier.training.fit import TrainingProgress
     from classifier.workspace import Workspace
+    from classifier_airflow.instances import Instance
     from classifier_airflow.tasks_of_run import ChosenTask
 
 log = logging.getLogger(__name__)
-
-CONNECTION_ID = "articles"
 
 _AIRFLOW_ONLY = {
     "iam", "redshift", "redshift-serverless", "cursor", "cluster-identifier", "workgroup-name", "aws_conn_id",
@@ -26,22 +27,39 @@ _AIRFLOW_ONLY = {
 """Extras that Airflow's own Postgres hook reads and does not pass to libpq."""
 
 
-def workspace(chosen: ChosenTask | None = None) -> Workspace:
-    """Return the workspace with the database of the connection `articles`, for a chosen task or the only task."""
-    from classifier import settings
+def workspace(chosen: ChosenTask | None = None, *, instance: Instance | None = None) -> Workspace:
+    """Return the workspace of an instance, by default the current one, for a chosen task or the only task.
+
+    Raises:
+        SettingsError: a named instance has no database.
+    """
     from classifier.workspace import open_workspace
 
-    return open_workspace(settings.load(), database_url=database_url(), task=chosen["id"] if chosen else None)
+    instance = instance or instances.current()
+    task = chosen["id"] if chosen else None
+    return open_workspace(instance.settings, database_url=database_url(instance), task=task)
 
 
-def database_url() -> str | None:
-    """Return the URL of the connection `articles`; None if Airflow has no such connection."""
+def database_url(instance: Instance | None = None) -> str | None:
+    """Return the URL of the instance's connection; None if Airflow has no such connection.
+
+    Raises:
+        SettingsError: a named instance has no such connection, and no setting names its database.
+    """
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
+    from classifier.exceptions import SettingsError
+
+    instance = instance or instances.current()
     try:
-        return url_of(BaseHook.get_connection(CONNECTION_ID))
-    except AirflowNotFoundException:
+        return url_of(BaseHook.get_connection(instance.connection_id))
+    except AirflowNotFoundException as error:
+        if instance.name and not instance.settings.database_url:
+            raise SettingsError(
+                f"connection {instance.connection_id}: not found; create it in Airflow, of type Postgres, for the "
+                f"database of the instance {instance.name}"
+            ) from error
         return None
 
 

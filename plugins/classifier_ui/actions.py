@@ -14,6 +14,8 @@ from airflow.api.common.trigger_dag import trigger_dag
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.exceptions import AirflowException
 from airflow.utils.types import DagRunTriggeredByType
+from classifier_airflow import instances
+from classifier_airflow.instances import INGEST, RETRAIN
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,7 +24,6 @@ from classifier.exceptions import UserError
 from classifier.pipeline.labelling import dead_letters
 from classifier.pipeline.promotion import decisions, model_details
 from classifier_ui import permissions, reading_cache, shown_task, workspaces
-from classifier_ui.permissions import INGEST, RETRAIN
 from classifier_ui.routes import cache_of, render_page
 from classifier_ui.sections import PAGES
 
@@ -94,4 +95,5 @@ def _task_of_request() -> dict[str, str]:
 
 
 def _trigger(dag: str, user: Any, conf: dict[str, Any]) -> None:
-    trigger_dag(dag, triggered_by=DagRunTriggeredByType.UI, triggering_user_name=user.get_name(), conf=conf)
+    dag_id = instances.current().prefixed(dag)
+    trigger_dag(dag_id, triggered_by=DagRunTriggeredByType.UI, triggering_user_name=user.get_name(), conf=conf)

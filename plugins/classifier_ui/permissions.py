@@ -8,22 +8,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
+from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
+from classifier_airflow import instances
+from classifier_airflow.instances import DRIFT, INGEST, LABEL, RETRAIN, REVIEW  # noqa: F401 - sections name them
 from fastapi import HTTPException, Request
-
-INGEST, RETRAIN, LABEL = "ingest_articles", "retrain_classifier", "label_articles"
-REVIEW, DRIFT = "review_articles", "watch_classifier"
 
 Rule = Callable[[Request, BaseUser], None]
 """Raises HTTP error 403 if the user lacks the permission."""
 
-READ: Rule = requires_access_dag("GET", param_dag_id=RETRAIN)
+
+def _rule(method: ResourceMethod, name: str, entity: DagAccessEntity | None = None) -> Rule:
+    """Return a rule that asks for a permission on a DAG of the present instance."""
+
+    def check(request: Request, user: GetUserDep) -> None:
+        requires_access_dag(method, entity, instances.current().prefixed(name))(request, user)
+
+    return check
+
+
+READ: Rule = _rule("GET", RETRAIN)
 """Reading the models, their evaluations and every page: users who may read the DAG that trains the models."""
 
-READ_REVIEW: Rule = requires_access_dag("GET", param_dag_id=REVIEW)
+READ_REVIEW: Rule = _rule("GET", REVIEW)
 """Reading articles, their annotations and why a model labels them, whether they wait for review or not.
 
 Users who may read the DAG that queues articles for review.
@@ -35,22 +45,22 @@ STATIC = "static"
 OF_A_RUN = (None, DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
 """Entities that a run's tab shows: the DAG, the run, its tasks, and their return values."""
 
-ROLL_BACK: Rule = requires_access_dag("PUT", param_dag_id=RETRAIN)
+ROLL_BACK: Rule = _rule("PUT", RETRAIN)
 """Changing the champion at once: users who may edit that DAG."""
 
-PROMOTE: Rule = requires_access_dag("POST", DagAccessEntity.RUN, RETRAIN)
+PROMOTE: Rule = _rule("POST", RETRAIN, DagAccessEntity.RUN)
 """Applying the gate to a model, and promoting it if it passes: users who may start that DAG."""
 
-CHANGE_CATEGORIES: Rule = requires_access_dag("POST", DagAccessEntity.RUN, RETRAIN)
+CHANGE_CATEGORIES: Rule = _rule("POST", RETRAIN, DagAccessEntity.RUN)
 """Changing categories, which the next training learns: users who may start that DAG."""
 
-LABEL_AGAIN: Rule = requires_access_dag("POST", DagAccessEntity.RUN, LABEL)
+LABEL_AGAIN: Rule = _rule("POST", LABEL, DagAccessEntity.RUN)
 """Retrying dead letters: users who may start the labelling."""
 
-INGEST_AGAIN: Rule = requires_access_dag("POST", DagAccessEntity.RUN, INGEST)
+INGEST_AGAIN: Rule = _rule("POST", INGEST, DagAccessEntity.RUN)
 """Retrying rejected rows: users who may start the ingest."""
 
-ANNOTATE: Rule = requires_access_dag("POST", DagAccessEntity.RUN, REVIEW)
+ANNOTATE: Rule = _rule("POST", REVIEW, DagAccessEntity.RUN)
 """Annotating articles and resolving conflicts: users who may start the DAG that queues them."""
 
 
@@ -81,8 +91,8 @@ def may_read(request: Request, user: GetUserDep) -> None:
 
 
 def visible(request: Request, user: BaseUser, dags: Iterable[str]) -> frozenset[str]:
-    """Return the DAGs that the user may read, and so their results. This queries Airflow's database."""
-    return frozenset(dag for dag in set(dags) if _may(requires_access_dag("GET", param_dag_id=dag), request, user))
+    """Return those of the DAGs, by their names in `DAGS`, that the user may read. This queries Airflow's database."""
+    return frozenset(dag for dag in set(dags) if _may(_rule("GET", dag), request, user))
 
 
 def rights(request: Request, user: BaseUser) -> frozenset[str]:

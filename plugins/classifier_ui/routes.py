@@ -8,13 +8,15 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from airflow.api_fastapi.core_api.security import GetUserDep
+from classifier_airflow import instances
+from classifier_airflow.instances import DAGS
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from classifier.articles import Task
 from classifier.pipeline.database import active_tasks
-from classifier_ui import permissions, runs, shown_task, templating, workspaces
+from classifier_ui import permissions, plugin, runs, shown_task, templating, workspaces
 from classifier_ui.reading_cache import Cache, Reading
 from classifier_ui.sections import PAGES, SECTIONS, SectionPage, evaluation
 from classifier_ui.sections.evaluation import ModelView
@@ -27,13 +29,13 @@ YEAR_S = 31_536_000
 
 DONE = {
     "rolled-back": "The champion has changed; its labels show at once.",
-    "retried": "The dead letters wait for a label again; the next run of label_articles labels them.",
-    "promoting": "A run of retrain_classifier evaluates the model and applies the gate; the model is promoted if it "
+    "retried": "The dead letters wait for a label again; the next run of {label_articles} labels them.",
+    "promoting": "A run of {retrain_classifier} evaluates the model and applies the gate; the model is promoted if it "
     "passes. The run waits while that DAG is paused.",
     "decided": "The conflict is resolved; the next training uses the decision.",
-    "reading": "A run of ingest_articles reads the rejected rows again. It waits while that DAG is paused.",
+    "reading": "A run of {ingest_articles} reads the rejected rows again. It waits while that DAG is paused.",
 }
-"""Messages after an action, by the value of `done` in the URL."""
+"""Messages after an action, by the value of `done` in the URL, with the names of the DAGs in braces."""
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -71,14 +73,20 @@ async def _read(request: Request, section: Section) -> Reading:
 
 
 async def _refuse(section: Section) -> Reading:
-    return Reading(error=f"your role in Airflow may not read {section.dag}, whose results this section shows")
+    dag = instances.current().prefixed(section.dag)
+    return Reading(error=f"your role in Airflow may not read {dag}, whose results this section shows")
 
 
 def _page_route(page: SectionPage) -> Callable[..., Any]:
     async def answer(request: Request, user: GetUserDep, done: Annotated[str, Query()] = "") -> HTMLResponse:
-        return HTMLResponse(await render_page(request, user, page, message=DONE.get(done, "")))
+        return HTMLResponse(await render_page(request, user, page, message=_message(done)))
 
     return answer
+
+
+def _message(done: str) -> str:
+    """Return the message after an action, with the names that the DAGs have in this instance."""
+    return DONE.get(done, "").format_map({name: instances.current().prefixed(name) for name in DAGS})
 
 
 for _page in filter(lambda page: page.sections, PAGES):
@@ -126,8 +134,10 @@ def _read_model(name: str) -> ModelView | Task:
 
 
 @router.get("/runs/{dag}/{run_id:path}")
-async def show_run(request: Request, dag: str, run_id: str) -> HTMLResponse:
-    """Return the results of a DAG run, for the tab on its page."""
+async def show_run(request: Request, dag: str, run_id: str) -> Response:
+    """Return the results of a DAG run, for the tab on its page; or redirect to the pages of its instance."""
+    if pages := plugin.pages_of(dag):
+        return RedirectResponse(f"{plugin.BASE}{pages.path}/runs/{quote(dag)}/{quote(run_id)}", 303)
     reading = await cache_of(request).get(
         ("run", dag, run_id), lambda: runs.read_run(workspaces.reading(), dag, run_id), fresh_s=RUN_FRESH_S
     )

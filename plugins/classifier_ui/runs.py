@@ -11,11 +11,11 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from classifier_airflow import tasks_of_run
+from classifier_airflow import instances, tasks_of_run
+from classifier_airflow.instances import INGEST, LABEL, RETRAIN
 from sqlalchemy import select
 
 from classifier.workspace import Workspace
-from classifier_ui.permissions import INGEST, LABEL, RETRAIN
 from classifier_ui.sections import evaluation
 from classifier_ui.sections.evaluation import ModelView
 
@@ -51,7 +51,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with its Airflow tasks, by name and index, and what it trains."""
+    """A run with its Airflow tasks, by name and index, and what it trains; `dag` is the DAG's name in `DAGS`."""
 
     dag: str
     id: str
@@ -99,9 +99,10 @@ class RunView:
 
 
 def read_run(workspace: Workspace, dag: str, run_id: str) -> RunView | None:
-    """Return a run of the classifier's DAGs, with the candidates that it trained; None if there is no such run."""
-    run = _read_run(dag, run_id) if dag in {INGEST, RETRAIN, LABEL} else None
-    if run is None or dag != RETRAIN:
+    """Return a run of the instance's DAGs, with the candidates that it trained; None if there is no such run."""
+    name = instances.current().dag_of(dag)
+    run = _read_run(name, dag, run_id) if name in {INGEST, RETRAIN, LABEL} else None
+    if run is None or name != RETRAIN:
         return run
     choose = run.task(tasks_of_run.CHOOSE)
     chosen = choose.returned if choose and isinstance(choose.returned, list) else []
@@ -123,7 +124,7 @@ def _read_training(workspace: Workspace, train: TaskResult) -> ModelView | None:
     return evaluation.read_running_training(workspace) if train.state == "running" else None
 
 
-def _read_run(dag: str, run_id: str) -> RunView | None:
+def _read_run(name: str, dag: str, run_id: str) -> RunView | None:
     # not scoped: this thread belongs to no request, and keeps no session
     with create_session(scoped=False) as session:
         state = session.scalar(select(DagRun.state).where(DagRun.dag_id == dag, DagRun.run_id == run_id))
@@ -138,7 +139,7 @@ def _read_run(dag: str, run_id: str) -> RunView | None:
         )
         returned = {(row.task_id, row.map_index): row.value for row in values}
         tasks = [_task_result(task, returned.get((task.task_id, task.map_index))) for task in instances]
-    return RunView(dag, run_id, str(state), tuple(sorted(tasks, key=lambda task: (task.name, task.index))))
+    return RunView(name, run_id, str(state), tuple(sorted(tasks, key=lambda task: (task.name, task.index))))
 
 
 def _task_result(instance: Any, returned: Any) -> TaskResult:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
+from classifier_airflow import instances
 from jinja2 import Environment
 
 from classifier import templating
@@ -65,6 +66,7 @@ def _environment() -> Environment:
     environment = templating.create_environment(HERE / "templates")
     environment.globals |= {"charts": charts, "evaluation": html, "pages": PAGES, "version": version()}
     environment.globals |= {"shown_task": shown_task.current, "task_query": shown_task.query_of}
+    environment.globals |= {"named": lambda name: instances.current().prefixed(name)}
     environment.filters |= {
         "rate": rate,
         "span": span,

@@ -98,7 +98,7 @@ def page_app(airflow):
     """
     client, _ = airflow
     mounted = next(route.app for route in client.app.routes if getattr(route, "path", None) == "/classifier")
-    return mounted.__globals__["application"]()
+    return mounted.application
 
 
 @pytest.fixture(scope="module")

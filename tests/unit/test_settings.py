@@ -75,3 +75,29 @@ def test_a_file_of_another_encoding_is_named(tmp_path):
     (tmp_path / ".env").write_bytes("CLASSIFIER_SPLIT_KEY=Börse\n".encode("latin-1"))
     with pytest.raises(SettingsError, match=r"^\.env: cannot read \(it is not UTF-8\)"):
         settings.load()
+
+
+def test_an_instance_has_the_common_settings_and_its_own_locations(monkeypatch, tmp_path):
+    for name, value in {"HOME": "/data", "INBOX": "/in", "DATABASE_URL": "x", "KEEP_MODELS": "7"}.items():
+        monkeypatch.setenv(f"CLASSIFIER_{name}", value)
+    monkeypatch.setenv("CLASSIFIER__NEWS__SOURCES", "/news.toml")
+    monkeypatch.setenv("CLASSIFIER__NEWS__DRIFT_DAYS", "3")
+    (tmp_path / ".env").write_text("CLASSIFIER__SPORT__HOME=/sport\n")
+    news, sport = settings.load("news"), settings.load("sport")
+    assert (news.home, news.models_directory) == (Path("/data/news"), Path("/data/news/models"))
+    assert (news.inbox, news.database_url, news.sources) == (None, None, Path("/news.toml"))
+    assert (news.keep_models, news.drift_days, sport.drift_days) == (7, 3, 7)
+    assert (sport.home, settings.load().home) == (Path("/sport"), Path("/data"))
+
+
+def test_an_invalid_value_of_an_instance_is_named_with_its_variable(monkeypatch):
+    monkeypatch.setenv("CLASSIFIER__NEWS__KEEP_MODELS", "many")
+    settings.load()
+    with pytest.raises(SettingsError, match=r"^CLASSIFIER__NEWS__KEEP_MODELS: Input should be"):
+        settings.load("news")
+
+
+def test_a_variable_of_an_instance_is_known_and_its_misspelling_is_not(monkeypatch):
+    monkeypatch.setenv("CLASSIFIER__BIG_NEWS__INBOX", "/in")
+    monkeypatch.setenv("CLASSIFIER__NEWS__INBOXX", "/in")
+    assert settings.unknown_variables() == [("CLASSIFIER__NEWS__INBOXX", "CLASSIFIER__NEWS__INBOX")]

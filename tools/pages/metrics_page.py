@@ -20,7 +20,10 @@ A metric that cannot be sent is one line of the task's log; the task does not fa
 The counters of `ingest` have the tag `source`: a declared source's name, `files`, `inbox`, or `again` for rejected rows
 that are read again. Every other metric except `rejected_rows` has the tag `task`, the name of the classifier's task. If
 there are several tasks and the system drops tags, as plain StatsD does, names end with the task's: `gate.hold.topic`.
-See [monitor](../how-to/monitor.md).
+Of [several instances], metrics have the tag `instance` too. If tags are dropped, `classifier` in the names is preceded
+by the instance's name: `news_classifier.gate.hold`. See [monitor](../how-to/monitor.md).
+
+[several instances]: ../how-to/adopt-in-an-existing-airflow.md#several-instances
 """
 
 _EACH_SOURCE = "`ingest_articles`, each source"

@@ -15,6 +15,9 @@ from tools.pages import page, table
 INTRODUCTION = """
 Each setting is an environment variable, or a line of the file `.env` in the working directory.
 In Airflow, the connection `articles` names the database, and `classifier_alerts` the receivers of alerts.
+`CLASSIFIER__NEWS__INBOX` sets the inbox of the instance `news` only, if one Airflow runs [several instances].
+
+[several instances]: ../how-to/adopt-in-an-existing-airflow.md#several-instances
 """
 
 

@@ -48,10 +48,16 @@ _NICENESS = 5  # the server's own requests come first
 
 
 class ExplanationProcess:
-    """The process, as its server sees it. Several threads may ask; one request is computed after the other."""
+    """The process, as its server sees it. Several threads may ask; one request is computed after the other.
 
-    def __init__(self, database_url: Callable[[], str | None], *, timeout_s: float = TIMEOUT_S) -> None:
+    It has the settings of an instance.
+    """
+
+    def __init__(
+        self, database_url: Callable[[], str | None], *, instance: str = "", timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._database_url = database_url
+        self._instance = instance
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._places = Lock(), Semaphore(MAX_REQUESTS)
@@ -114,7 +120,7 @@ class ExplanationProcess:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self._end()
-        first_line = json.dumps({"database_url": self._database_url()})
+        first_line = json.dumps({"database_url": self._database_url(), "instance": self._instance})
         folder = str(Path(classifier.__file__).resolve().parents[1])
         paths = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
@@ -168,11 +174,11 @@ def serve(requests: IO[bytes], answers: IO[bytes], *, idle_s: float = IDLE_S) ->
     """Answer requests until there is none for some time, or the server has ended; `requests` is not buffered."""
     workspace: Workspace | None = None
     explainer = Explainer()
-    url = json.loads(requests.readline())["database_url"]
+    first = json.loads(requests.readline())
     while _is_readable(requests, idle_s) and (line := requests.readline()):
         content = json.loads(line)
         try:
-            workspace = workspace or _open(url)
+            workspace = workspace or _open(first["database_url"], first.get("instance", ""))
             answer = explainer.explain(workspace, ArticleRequest(**content["request"]))
         except UserError as error:
             answer = {"error": str(error)}
@@ -183,8 +189,8 @@ def serve(requests: IO[bytes], answers: IO[bytes], *, idle_s: float = IDLE_S) ->
         answers.flush()
 
 
-def _open(url: str | None) -> Workspace:
-    configured = settings.load()
+def _open(url: str | None, instance: str) -> Workspace:
+    configured = settings.load(instance)
     short = configured.model_copy(update={"statement_timeout_s": configured.page_timeout_s})
     return open_workspace(short, database_url=url, max_connections=2)
 

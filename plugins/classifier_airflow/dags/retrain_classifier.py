@@ -53,16 +53,22 @@ it fails, it sends an alert and the run's own result stands: the next night trie
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Metadata, Param, TriggerRule, dag, task, task_group, teardown
-from classifier_airflow.assets import CHAMPION
-from classifier_airflow.gpu_pod import with_gpu
-from classifier_airflow.promotion_tasks import RESPONSE, Approval
-from classifier_airflow.task_defaults import DEFAULT_ARGS, EVALUATION_TIMEOUT, GPU_POOL, GPU_QUEUE
-from classifier_airflow.tasks_of_run import NAME_TEMPLATE, PARAM
-from pendulum import datetime
 
 from classifier.training.recipes import hyper_parameters
+from classifier_airflow import tasks_of_run
+from classifier_airflow.gpu_pod import with_gpu
+from classifier_airflow.instances import RETRAIN
+from classifier_airflow.promotion_tasks import RESPONSE, Approval
+from classifier_airflow.task_defaults import EVALUATION_TIMEOUT
+from classifier_airflow.tasks_of_run import NAME_TEMPLATE
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+    from classifier_airflow.dags.options import DagOptions
 
 GATE_RESULT = "{{ ti.xcom_pull(task_ids='apply_gate', map_indexes=ti.map_index)"
 
@@ -76,9 +82,6 @@ def choose(params=None) -> list[dict]:
 
 
 @task(
-    pool=GPU_POOL,
-    queue=GPU_QUEUE,
-    executor_config=with_gpu(),
     retries=2,
     execution_timeout=timedelta(hours=6),
     max_active_tis_per_dagrun=1,
@@ -87,12 +90,12 @@ def choose(params=None) -> list[dict]:
 def train(chosen: dict, params=None) -> str:
     """Train a candidate, or use the one that the run names, and return its name; skip if too little is new."""
     from airflow.sdk.exceptions import AirflowSkipException
-    from classifier_airflow import lineage, metrics
-    from classifier_airflow.workspace import log_training, workspace
 
     from classifier.pipeline.promotion import model_details
     from classifier.pipeline.training import candidate
     from classifier.training.recipes import files
+    from classifier_airflow import lineage, metrics
+    from classifier_airflow.workspace import log_training, workspace
 
     if params["candidate"]:
         return model_details.describe_model(workspace(chosen), params["candidate"]).name
@@ -115,10 +118,9 @@ def train(chosen: dict, params=None) -> str:
 @task(execution_timeout=EVALUATION_TIMEOUT, map_index_template=NAME_TEMPLATE)
 def evaluate(model: str, ti=None) -> dict[str, float | bool | str]:
     """Evaluate the candidate on the test split, and return its metrics and the baseline's."""
+    from classifier.pipeline.promotion import evaluation
     from classifier_airflow import metrics, tasks_of_run
     from classifier_airflow.workspace import workspace
-
-    from classifier.pipeline.promotion import evaluation
 
     chosen = tasks_of_run.chosen_task(ti)
     report = evaluation.evaluate(workspace(chosen), model)
@@ -167,13 +169,14 @@ def promote(model: str | None, gate_result: dict | None, params=None, ti=None, d
     return promoted
 
 
-@task(outlets=[CHAMPION], map_index_template=NAME_TEMPLATE)
+@task(map_index_template=NAME_TEMPLATE)
 def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bool, ti=None):
     """Update the asset of the champion if there is a new champion; else skip."""
     import logging
 
     from airflow.sdk.exceptions import AirflowSkipException
-    from classifier_airflow import tasks_of_run
+
+    from classifier_airflow import instances, tasks_of_run
 
     logging.getLogger(__name__).log(
         logging.INFO if figures["beats_baseline"] else logging.WARNING, "%s: %s", model, figures["verdict"]
@@ -181,7 +184,9 @@ def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bo
     if not promoted:
         raise AirflowSkipException("the champion stays; for the reason, run: classifier promotions")
     chosen = tasks_of_run.chosen_task(ti)
-    yield Metadata(CHAMPION, {"task_id": chosen["id"], "task": chosen["name"], "model": model, **figures})
+    yield Metadata(
+        instances.current().champion, {"task_id": chosen["id"], "task": chosen["name"], "model": model, **figures}
+    )
 
 
 @task(trigger_rule=TriggerRule.ALL_SKIPPED, map_index_template=NAME_TEMPLATE)
@@ -203,30 +208,65 @@ def prune(ti=None) -> dict[str, float] | None:
     """Delete old models' labels and files according to the settings; return how much was deleted."""
     from dataclasses import asdict
 
+    from classifier.pipeline.promotion import retention
     from classifier_airflow import tasks_of_run
     from classifier_airflow.workspace import workspace
-
-    from classifier.pipeline.promotion import retention
 
     deleted = retention.apply_retention(workspace(tasks_of_run.chosen_task(ti)))
     return asdict(deleted) if deleted else None
 
 
-@dag(
-    schedule="0 2 * * *",
-    start_date=datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    # For one task of the classifier, the time-outs add up to 34 h: 6 for `train`, 4 each for `evaluate`, `apply_gate`
-    # and `promote`, 12 for the approver's answer, 1 each for the other four. Each further task adds 6 h, since
-    # trainings wait for each other: seven tasks fit. The remaining time is for retries and for the wait in the pool. A
-    # run that reaches this limit skips its remaining tasks, `prune` included, and sends no alert.
-    dagrun_timeout=timedelta(hours=72),
-    default_args=DEFAULT_ARGS,
-    doc_md=__doc__,
-    tags=["classifier"],
-    params={
-        "task": Param(**PARAM),
+TIMEOUT = timedelta(hours=72)
+"""For one task of the classifier, the time-outs add up to 34 h: 6 for `train`, 4 each for `evaluate`, `apply_gate` and
+`promote`, 12 for the approver's answer, 1 each for the other four. Each further task adds 6 h, since trainings wait for
+each other: seven tasks fit. The remaining time is for retries and for the wait in the pool. A run that reaches this
+limit skips its remaining tasks, `prune` included, and sends no alert.
+"""
+
+
+def create(options: DagOptions) -> DAG:
+    """Return the DAG."""
+    arguments = options.of_dag(RETRAIN, __doc__, _params())
+    gpu = {"pool": options.gpu_pool, "queue": options.gpu_queue, "executor_config": with_gpu(options.instance)}
+
+    @dag(schedule=options.schedules[RETRAIN], max_active_runs=1, dagrun_timeout=TIMEOUT, **arguments)
+    def retrain_classifier():
+        @task_group(prefix_group_id=False)
+        def retrain(chosen):
+            candidate = train.override(**gpu)(chosen)
+            figures = evaluate(candidate)
+            gate_result = apply_gate(candidate)
+            figures >> gate_result
+            decision = promote(candidate, gate_result)
+            approve = Approval(
+                task_id="approve",
+                subject=f"{GATE_RESULT}['subject'] }}}}",
+                body=f"{GATE_RESULT}['question'] }}}}",
+                defaults=Approval.REJECT,
+                response_timeout=timedelta(hours=12),
+                # an answer that reaches the scheduler before the process that asked has ended is lost: a retry asks
+                # again
+                retries=10,
+                retry_delay=timedelta(seconds=5),
+                map_index_template=NAME_TEMPLATE,
+            )
+            declined = decline()
+            gate_result >> approve >> decision >> declined
+            # a teardown runs last whatever the others' states; it neither fails the run nor hides another's failure
+            announced = announce.override(outlets=[options.instance.champion])(candidate, figures, promoted=decision)
+            [
+                announced,
+                declined,
+            ] >> prune.override()()  # Airflow changes a teardown when it is used: each DAG needs its own
+
+        retrain.expand(chosen=choose())
+
+    return retrain_classifier()
+
+
+def _params() -> dict[str, Param]:
+    return {
+        "task": tasks_of_run.param(),
         "recipe": Param(
             None,
             type=["null", "string"],
@@ -286,33 +326,4 @@ def prune(ti=None) -> dict[str, float] | None:
         "churn_sample": Param(
             500, type="integer", minimum=1, description="Number of articles on which the label churn is measured."
         ),
-    },
-)
-def retrain_classifier():
-    @task_group(prefix_group_id=False)
-    def retrain(chosen):
-        candidate = train(chosen)
-        figures = evaluate(candidate)
-        gate_result = apply_gate(candidate)
-        figures >> gate_result
-        decision = promote(candidate, gate_result)
-        approve = Approval(
-            task_id="approve",
-            subject=f"{GATE_RESULT}['subject'] }}}}",
-            body=f"{GATE_RESULT}['question'] }}}}",
-            defaults=Approval.REJECT,
-            response_timeout=timedelta(hours=12),
-            # an answer that reaches the scheduler before the end of the process that asked is lost: a retry asks again
-            retries=10,
-            retry_delay=timedelta(seconds=5),
-            map_index_template=NAME_TEMPLATE,
-        )
-        declined = decline()
-        gate_result >> approve >> decision >> declined
-        # a teardown runs last whatever the others' states, and neither fails the run nor hides another task's failure
-        [announce(candidate, figures, promoted=decision), declined] >> prune()
-
-    retrain.expand(chosen=choose())
-
-
-retrain_classifier()
+    }

@@ -27,23 +27,83 @@ them, and `max_rejected` raises the limit.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.sdk import Metadata, Param, TriggerRule, dag, get_current_context, task
-from classifier_airflow.assets import ARTICLES
-from classifier_airflow.task_defaults import DEFAULT_ARGS, log_failure
-from pendulum import datetime
+
+from classifier_airflow.instances import INGEST
+from classifier_airflow.task_defaults import log_failure
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+    from classifier_airflow.dags.options import DagOptions
 
 COLUMN = ["null", "string"]
 
 
-@dag(
-    schedule="@hourly",
-    start_date=datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=4,
-    default_args=DEFAULT_ARGS,
-    doc_md=__doc__,
-    tags=["classifier"],
-    params={
+@task
+def choose(params=None) -> list[dict[str, str]]:
+    """Return what this run reads: sources by name, files by path."""
+    from classifier_airflow.ingest_tasks import choose_sources
+
+    return choose_sources(files=params["files"], group=params["group"], rejected=params["rejected"])
+
+
+# a failure only logs here: the task verdict alerts people, once for all sources
+@task(map_index_template="{{ source_name }}", on_failure_callback=log_failure)
+def ingest(source: dict[str, str], params=None) -> dict[str, int | str]:
+    """Ingest one source, and return the counts of its rows."""
+    from classifier_airflow import lineage, metrics
+    from classifier_airflow.ingest_tasks import ingest_source, source_name
+
+    name = source_name(source)
+    get_current_context()["source_name"] = name
+    counts = ingest_source(source, params)
+    metrics.send_ingest(source, counts)
+    lineage.report_ingest()
+    return {"source": name, **counts}
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE)
+def announce(reports):
+    """Emit the asset of the articles if any article is new or changed."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from classifier_airflow import instances
+    from classifier_airflow.ingest_tasks import add_up_counts
+
+    counts = add_up_counts(reports)
+    if not counts.get("new", 0) + counts.get("changed", 0):
+        raise AirflowSkipException("nothing is new")
+    yield Metadata(instances.current().articles, counts)
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE, retries=1)
+def verdict(sources, reports):
+    """Fail if a source failed, and name each one that did."""
+    from classifier_airflow import metrics
+    from classifier_airflow.ingest_tasks import fail_if_any_failed
+
+    metrics.send_status()
+    fail_if_any_failed(sources, reports)
+
+
+def create(options: DagOptions) -> DAG:
+    """Return the DAG."""
+
+    @dag(schedule=options.schedules[INGEST], max_active_runs=4, **options.of_dag(INGEST, __doc__, _params()))
+    def ingest_articles():
+        sources = choose()
+        reports = ingest.expand(source=sources)
+        announce.override(outlets=[options.instance.articles])(reports)
+        verdict(sources, reports)
+
+    return ingest_articles()
+
+
+def _params() -> dict[str, Param]:
+    return {
         "group": Param(
             None, type=COLUMN, description="Group of declared sources; by default, the sources that are due."
         ),
@@ -79,54 +139,4 @@ COLUMN = ["null", "string"]
             maximum=1,
             description="Refuse a file if a larger share of its rows is invalid.",
         ),
-    },
-)
-def ingest_articles():
-    @task
-    def choose(params=None) -> list[dict[str, str]]:
-        """Return what this run reads: sources by name, files by path."""
-        from classifier_airflow.ingest_tasks import choose_sources
-
-        return choose_sources(files=params["files"], group=params["group"], rejected=params["rejected"])
-
-    # a failure only logs here: the task verdict alerts people, once for all sources
-    @task(map_index_template="{{ source_name }}", on_failure_callback=log_failure)
-    def ingest(source: dict[str, str], params=None) -> dict[str, int | str]:
-        """Ingest one source, and return the counts of its rows."""
-        from classifier_airflow import lineage, metrics
-        from classifier_airflow.ingest_tasks import ingest_source, source_name
-
-        name = source_name(source)
-        get_current_context()["source_name"] = name
-        counts = ingest_source(source, params)
-        metrics.send_ingest(source, counts)
-        lineage.report_ingest()
-        return {"source": name, **counts}
-
-    @task(outlets=[ARTICLES], trigger_rule=TriggerRule.ALL_DONE)
-    def announce(reports):
-        """Emit the asset `articles` if any article is new or changed."""
-        from airflow.sdk.exceptions import AirflowSkipException
-        from classifier_airflow.ingest_tasks import add_up_counts
-
-        counts = add_up_counts(reports)
-        if not counts.get("new", 0) + counts.get("changed", 0):
-            raise AirflowSkipException("nothing is new")
-        yield Metadata(ARTICLES, counts)
-
-    @task(trigger_rule=TriggerRule.ALL_DONE, retries=1)
-    def verdict(sources, reports):
-        """Fail if a source failed, and name each one that did."""
-        from classifier_airflow import metrics
-        from classifier_airflow.ingest_tasks import fail_if_any_failed
-
-        metrics.send_status()
-        fail_if_any_failed(sources, reports)
-
-    sources = choose()
-    reports = ingest.expand(source=sources)
-    announce(reports)
-    verdict(sources, reports)
-
-
-ingest_articles()
+    }

@@ -29,22 +29,62 @@ another run or `classifier review doubtful --queue` has queued doubtful articles
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.sdk import Param, dag, task
-from classifier_airflow.task_defaults import DEFAULT_ARGS
-from classifier_airflow.tasks_of_run import NAME_TEMPLATE, PARAM
-from pendulum import datetime
+
+from classifier_airflow import tasks_of_run
+from classifier_airflow.instances import REVIEW
+from classifier_airflow.tasks_of_run import NAME_TEMPLATE
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+    from classifier_airflow.dags.options import DagOptions
 
 
-@dag(
-    schedule="0 5 * * *",
-    start_date=datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
-    doc_md=__doc__,
-    tags=["classifier"],
-    params={
-        "task": Param(**PARAM),
+@task
+def choose(params=None) -> list[dict]:
+    """Return the classifier's tasks whose queues are filled."""
+    from classifier_airflow.tasks_of_run import choose_tasks
+
+    return choose_tasks(params["task"])
+
+
+@task(map_index_template=NAME_TEMPLATE)
+def fill(chosen: dict, params=None) -> dict[str, int | dict[str, int]]:
+    """Fill the queue, and return how many articles were added, by reason, and how many wait."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from classifier.exceptions import NoChampionError
+    from classifier.pipeline.review import annotation_checks, review_queue
+    from classifier_airflow.workspace import workspace
+
+    of_task = workspace(chosen)
+    try:
+        report = review_queue.fill_queue(of_task, number=params["number"], audit=params["audit"])
+    except NoChampionError as error:
+        raise AirflowSkipException(str(error)) from error
+    if not params["doubtful"]:
+        return {"added": report.added, "waiting": report.waiting}
+    checks = annotation_checks.queue_doubtful(of_task, scope=params["doubtful_split"], number=params["doubtful"])
+    added = {**report.added, "doubtful": checks.doubtful, "control": checks.control}
+    return {"added": added, "waiting": report.waiting + checks.doubtful + checks.control}
+
+
+def create(options: DagOptions) -> DAG:
+    """Return the DAG."""
+
+    @dag(schedule=options.schedules[REVIEW], max_active_runs=1, **options.of_dag(REVIEW, __doc__, _params()))
+    def review_articles():
+        fill.expand(chosen=choose())
+
+    return review_articles()
+
+
+def _params() -> dict[str, Param]:
+    return {
+        "task": tasks_of_run.param(),
         "number": Param(
             100,
             type="integer",
@@ -71,37 +111,4 @@ from pendulum import datetime
             enum=["train", "validation", "test", "all"],
             description="Split of the doubtful articles.",
         ),
-    },
-)
-def review_articles():
-    @task
-    def choose(params=None) -> list[dict]:
-        """Return the classifier's tasks whose queues are filled."""
-        from classifier_airflow.tasks_of_run import choose_tasks
-
-        return choose_tasks(params["task"])
-
-    @task(map_index_template=NAME_TEMPLATE)
-    def fill(chosen: dict, params=None) -> dict[str, int | dict[str, int]]:
-        """Fill the queue, and return how many articles were added, by reason, and how many wait."""
-        from airflow.sdk.exceptions import AirflowSkipException
-        from classifier_airflow.workspace import workspace
-
-        from classifier.exceptions import NoChampionError
-        from classifier.pipeline.review import annotation_checks, review_queue
-
-        of_task = workspace(chosen)
-        try:
-            report = review_queue.fill_queue(of_task, number=params["number"], audit=params["audit"])
-        except NoChampionError as error:
-            raise AirflowSkipException(str(error)) from error
-        if not params["doubtful"]:
-            return {"added": report.added, "waiting": report.waiting}
-        checks = annotation_checks.queue_doubtful(of_task, scope=params["doubtful_split"], number=params["doubtful"])
-        added = {**report.added, "doubtful": checks.doubtful, "control": checks.control}
-        return {"added": added, "waiting": report.waiting + checks.doubtful + checks.control}
-
-    fill.expand(chosen=choose())
-
-
-review_articles()
+    }
