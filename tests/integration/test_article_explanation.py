@@ -204,7 +204,7 @@ def test_a_request_whose_turn_does_not_come_in_time_is_refused_and_the_other_one
 
 def test_an_error_that_quotes_the_text_is_neither_logged_nor_answered(workspace, champion, ids, monkeypatch, caplog):
     champion("m1")
-    monkeypatch.setattr(explanation_process, "_open", lambda _: workspace)
+    monkeypatch.setattr(explanation_process, "_open", lambda *_: workspace)
 
     def quote(_, text, *__, **___):
         raise ValueError(text)
