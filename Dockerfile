@@ -27,6 +27,8 @@ RUN pip install --no-deps --root /application .
 COPY dags /application/opt/airflow/dags
 COPY plugins /application/opt/airflow/plugins
 COPY docker/init.sh /application/opt/airflow/init.sh
+# A checkout made under umask 077 is private, and the images' user is another one.
+RUN chmod -R a+rX /application
 
 FROM gpu-dependencies AS gpu
 ENV KERAS_BACKEND=torch

@@ -113,14 +113,58 @@ def test_each_service_gets_only_the_database_passwords_that_it_needs():
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned(name):
+def test_images_are_pinned_and_the_projects_own_have_one_variable(name):
     image = SERVICES[name]["image"]
-    if "build" in SERVICES[name]:
-        target = SERVICES[name]["build"]["target"]
-        assert image == f"article-classifier:{VERSION}-{target}"
-        assert re.search(rf"^FROM \S+ AS {target}$", DOCKERFILE, re.MULTILINE)
-    else:
+    if name in {"postgres", "redis"}:
         assert re.fullmatch(r"\w+:\d+\.\d+(\.\d+)?-bookworm", image)
+    else:
+        target = "gpu" if name == "gpu-worker" else "cpu"
+        assert image == f"${{CLASSIFIER_IMAGE:-article-classifier:{VERSION}}}-{target}"
+
+
+def test_each_image_is_built_by_one_service_so_that_no_two_builds_write_one_tag():
+    built = {name: service["build"]["target"] for name, service in SERVICES.items() if "build" in service}
+    assert built == {"init": "cpu", "gpu-worker": "gpu"}
+    for target in built.values():
+        assert re.search(rf"^FROM \S+ AS {target}$", DOCKERFILE, re.MULTILINE)
+
+
+def test_only_the_profile_gpu_builds_and_starts_the_gpu_worker():
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "gpu-worker": ["gpu"]
+    }
+    assert assignments(ROOT / ".env.example")["COMPOSE_PROFILES"] == "gpu"
+
+
+def test_a_private_checkout_is_readable_in_the_containers():
+    """With umask 077 a checkout's files have mode 600, and the containers run as other users."""
+    mounted = [volume for volume in SERVICES["postgres"]["volumes"] if volume.startswith("./")]
+    assert mounted == ["./docker/databases.sql:/usr/local/share/classifier/databases.sql:ro"]
+    assert "install -m 644 /usr/local/share/classifier/databases.sql /docker-entrypoint-initdb.d/" in str(
+        SERVICES["postgres"]["command"]
+    )
+    copied = DOCKERFILE.rindex("/application/opt/airflow/")
+    assert DOCKERFILE.index("RUN chmod -R a+rX /application") > copied
+
+
+def test_postgres_is_healthy_only_if_the_owner_of_the_articles_can_connect():
+    check = SERVICES["postgres"]["healthcheck"]["test"][1]
+    assert "psql" in check
+    assert "--host 127.0.0.1 --username articles --dbname articles" in check
+    assert '--command "SELECT 1"' in check
+
+
+def test_a_service_has_time_to_end_its_work():
+    grace = {name: service["stop_grace_period"] for name, service in SERVICES.items() if "stop_grace_period" in service}
+    assert grace == {"postgres": "1m", "triggerer": "30s", "cpu-worker": "5m", "gpu-worker": "1h"}
+
+
+def test_no_default_address_of_another_service_is_the_container_itself():
+    for name in sorted(set(SERVICES) - {"postgres", "redis"}):
+        for key, value in SERVICES[name]["environment"].items():
+            outward = with_defaults(value) if VARIABLE.search(value) and "?" not in value else value
+            assert key == "AIRFLOW__API__BASE_URL" or not re.search(r"localhost|127\.0\.0\.1", outward), key
+        assert SERVICES[name]["extra_hosts"] == ["host.docker.internal:host-gateway"]
 
 
 def test_the_images_run_as_an_ordinary_user_from_a_pinned_base():
@@ -186,7 +230,7 @@ def test_airflow_accepts_every_command(tmp_path):
 def test_the_example_lists_every_variable_and_no_secret():
     example = assignments(ROOT / ".env.example")
     used = variables(COMPOSE_TEXT)
-    assert set(example) == set(used) | {"COMPOSE_PROJECT_NAME"}
+    assert set(example) == set(used) | {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
     for name, match in used.items():
         assert example[name] == ("" if match["kind"] == "?" else match["text"])
 
@@ -202,6 +246,14 @@ def test_the_generated_file_gives_every_secret_a_value_of_its_own(tmp_path):
     assert len(set(generated)) == len(required)
     assert min(map(len, generated)) >= 44
     assert len(base64.urlsafe_b64decode(values["AIRFLOW_FERNET_KEY"])) == 32
+
+
+def test_without_a_gpu_the_generated_file_has_no_gpu_worker_and_the_cpu_worker_trains(tmp_path):
+    assert generate(tmp_path / ".env", "--no-gpu").returncode == 0
+    values = assignments(tmp_path / ".env")
+    assert values["COMPOSE_PROFILES"] == ""
+    assert values["CPU_QUEUES"] == "default,gpu"
+    assert len(values["REDIS_PASSWORD"]) == 64
 
 
 def test_the_generated_file_is_private_and_its_secrets_are_not_printed(tmp_path):
