@@ -79,7 +79,6 @@ def choose(params=None) -> list[dict]:
     pool=GPU_POOL,
     queue=GPU_QUEUE,
     executor_config=with_gpu(),
-    retries=2,
     execution_timeout=timedelta(hours=6),
     max_active_tis_per_dagrun=1,
     map_index_template=NAME_TEMPLATE,

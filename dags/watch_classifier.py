@@ -71,7 +71,7 @@ def watch_classifier():
             "alarms": list(report.alarms),
         }
 
-    @task(retries=1, map_index_template=NAME_TEMPLATE)
+    @task(map_index_template=NAME_TEMPLATE)
     def alarm(report):
         """Fail if a check raised an alarm, and name each alarm."""
         from classifier.exceptions import AlarmError
