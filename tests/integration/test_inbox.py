@@ -114,7 +114,7 @@ def test_a_first_run_without_options_has_the_default_ones(ingest, folder):
 
 
 @pytest.mark.parametrize("source_name", [None, "news"])
-def test_a_file_that_was_named_by_itself_is_not_taken_in_again_without_its_annotations(workspace, folder, source_name):
+def test_a_file_that_was_named_by_itself_is_not_ingested_again_without_its_annotations(workspace, folder, source_name):
     opened = replace(workspace, settings=workspace.settings.model_copy(update={"inbox": str(folder)}))
     path = drop(folder / "a.csv", articles(5))
     ingest_files(opened, str(path), replace(OPTIONS, source=source_name))

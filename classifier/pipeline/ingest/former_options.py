@@ -25,8 +25,8 @@ class FormerOptions:
         """Return the source under which a file was last read with its options, or None if it was never read."""
         with self.database.connect() as connection:
             states = source_states.of_unit(connection, object_store.file_url(file))
-        known = ((state.source, self.by_sha256.get(bytes(state.config_sha256))) for state in states)
-        return next(((source, options) for source, options in known if options is not None), None)
+        readings = ((state.source, self.by_sha256.get(bytes(state.config_sha256))) for state in states)
+        return next(((source, options) for source, options in readings if options is not None), None)
 
 
 def load(database: Engine, source: str) -> FormerOptions:

@@ -144,7 +144,7 @@ def test_a_private_checkout_is_readable_in_the_containers():
         SERVICES["postgres"]["command"]
     )
     copied = DOCKERFILE.rindex("/application/opt/airflow/")
-    assert DOCKERFILE.index("RUN chmod -R a+rX /application") > copied
+    assert DOCKERFILE.index("&& chmod -R a+rX,go-w /application") > copied
 
 
 def test_postgres_is_healthy_only_if_the_owner_of_the_articles_can_connect():
@@ -173,17 +173,44 @@ def test_the_images_run_as_an_ordinary_user_from_a_pinned_base():
     final = [stage for stage in stages if re.match(r"\S+ AS (cpu|gpu)\n", stage)]
     assert len(final) == 2
     assert all("\nUSER airflow\n" in stage for stage in final)
-    assert "pip install torch" in next(stage for stage in stages if stage.startswith("dependencies AS gpu-"))
+    assert "--root /gpu torch" in next(stage for stage in stages if stage.startswith("dependencies AS gpu-"))
     assert [stage.split()[2] for stage in stages if "\nENV KERAS_BACKEND=torch\n" in stage] == ["gpu"]
     assert "://" not in DOCKERFILE  # no package registry's address
+
+
+def test_a_change_of_the_code_touches_no_layer_of_dependencies():
+    stages = {stage.split()[2]: stage for stage in re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]}
+    for name in ("base", "dependencies", "gpu-dependencies", "runtime"):
+        copied = re.findall(r"^COPY (?!--from)(.*) \S+$", stages[name], re.MULTILINE)
+        assert copied in ([], ["docker/trim.sh"]), name
+    for name in ("cpu", "gpu"):
+        assert re.findall(r"^COPY (.*)$", stages[name], re.MULTILINE)[-1] == "--from=application /application /"
+
+
+def test_the_images_name_their_version_and_hold_a_bill_of_materials():
+    assert f"\nARG VERSION={VERSION}\n" in DOCKERFILE
+    assert DOCKERFILE.count('org.opencontainers.image.version="$VERSION"') == 2
+    assert "-o /opt/venv/sbom.cdx.json" in DOCKERFILE
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_root_file_system_of_each_container_is_read_only(name):
+    assert SERVICES[name]["read_only"] is True
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT - {"postgres", "redis"}))
+def test_a_health_check_imports_neither_airflow_nor_celery(name):
+    assert SERVICES[name]["healthcheck"]["test"][:3] == ["CMD", "python", "/opt/airflow/health.py"]
+    imported = re.findall(r"^ *(?:import|from) ([\w.]+)", (ROOT / "docker/health.py").read_text(), re.MULTILINE)
+    assert not {module.split(".")[0] for module in imported} & {"airflow", "celery", "classifier"}
 
 
 def test_only_the_gpu_worker_reserves_the_gpu_and_serves_the_gpu_queue():
     devices = SERVICES["gpu-worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
-    assert SERVICES["gpu-worker"]["command"] == "airflow celery worker -q gpu -c 1"
+    assert SERVICES["gpu-worker"]["command"] == "airflow celery worker -q gpu -c 1 --skip-serve-logs"
     assert [name for name, service in SERVICES.items() if "deploy" in service] == ["gpu-worker"]
-    assert with_defaults(SERVICES["cpu-worker"]["command"]) == "airflow celery worker -q default -c 2"
+    assert with_defaults(SERVICES["cpu-worker"]["command"]) == "airflow celery worker -q default -c 2 --skip-serve-logs"
 
 
 def test_every_volume_is_declared():
@@ -212,7 +239,7 @@ def test_airflow_accepts_every_command(tmp_path):
     ]
     lines += re.findall(r"airflow [a-z][^>|\n]*[^>|\n \d]", (ROOT / "docker/init.sh").read_text(encoding="utf-8"))
     commands = [words[1:] for line in lines if (words := shlex.split(with_defaults(line)))[0] == "airflow"]
-    assert len(commands) == 6 + 2 + 3
+    assert len(commands) == 6 + 3
     program = (
         "import json, sys; from airflow.cli.cli_parser import get_parser; parser = get_parser()\n"
         "for command in json.loads(sys.argv[1]): assert parser.parse_args(command).func"

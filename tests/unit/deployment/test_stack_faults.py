@@ -51,7 +51,7 @@ def test_durations_are_read_as_seconds():
 
 def test_a_service_has_everything_that_the_file_declares_through_anchors(stack):
     worker = stack.services["gpu-worker"]
-    assert worker.command == ("airflow", "celery", "worker", "-q", "gpu", "-c", "1")
+    assert worker.command == ("airflow", "celery", "worker", "-q", "gpu", "-c", "1", "--skip-serve-logs")
     assert worker.environment["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
     assert worker.environment["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
     assert worker.environment["CLASSIFIER_ENCODER"] == "/some/encoder"
