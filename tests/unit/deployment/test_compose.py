@@ -190,7 +190,7 @@ def test_a_change_of_the_code_touches_no_layer_of_dependencies():
 def test_the_images_name_their_version_and_hold_a_bill_of_materials():
     assert f"\nARG VERSION={VERSION}\n" in DOCKERFILE
     assert DOCKERFILE.count('org.opencontainers.image.version="$VERSION"') == 2
-    assert "-o /opt/venv/sbom.cdx.json" in DOCKERFILE
+    assert "-o /opt/venv/sbom.cdx.json " in DOCKERFILE
 
 
 @pytest.mark.parametrize("name", SERVICES)
