@@ -119,7 +119,7 @@ def test_images_are_pinned_and_the_projects_own_have_one_variable(name):
         assert re.fullmatch(r"\w+:\d+\.\d+(\.\d+)?-bookworm", image)
     else:
         target = "gpu" if name == "gpu-worker" else "cpu"
-        assert image == f"${{CLASSIFIER_IMAGE:-article-classifier:{VERSION}}}-{target}"
+        assert image == f"${{ARTICLE_CLASSIFIER_IMAGE:-article-classifier:{VERSION}}}-{target}"
 
 
 def test_each_image_is_built_by_one_service_so_that_no_two_builds_write_one_tag():
