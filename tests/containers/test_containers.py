@@ -129,8 +129,7 @@ def test_real_articles_become_a_champion_that_the_page_shows(drill, report, arti
         lambda: {"ingest_articles", "label_articles"} <= drill.client.dags(), "DAGs", drill.client.import_errors
     )
     work.note_predictions(drill.database)
-    page = show_page(containers)
-    assert "No model has been trained yet" in page
+    drill.until(lambda: "No model has been trained yet" in show_page(containers), "the page of an empty database")
     file = drill.drop("annotated.csv", take(articles, ANNOTATED), annotated=True)
     with timed() as seconds:
         drill.ingest_file(file, category="category", proportions="0.6,0.2,0.2")
@@ -151,13 +150,13 @@ def test_real_articles_become_a_champion_that_the_page_shows(drill, report, arti
 
 
 def show_page(containers) -> str:
-    """Log in and return the classifier's page; without the login it is refused."""
+    """Log in and return the classifier's page of models; without the login it is refused."""
     address = containers.variable("AIRFLOW_BASE_URL")
     with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
-        assert client.get("/classifier/").status_code == 401
+        assert client.get("/classifier/models").status_code == 401
         credentials = {"username": "admin", "password": containers.variable("AIRFLOW_ADMIN_PASSWORD")}
         token = client.post("/auth/token", json=credentials).json()["access_token"]
-        response = client.get("/classifier/", headers={"Authorization": f"Bearer {token}"})
+        response = client.get("/classifier/models", headers={"Authorization": f"Bearer {token}"})
     assert response.status_code == 200
     return response.text
 
