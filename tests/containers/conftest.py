@@ -55,8 +55,8 @@ def folder():
 def settings(name: str) -> dict[str, str]:
     """Return settings that keep a stack apart from others of this machine."""
     port = free_port(0)
-    name = "ARTICLE_CLASSIFIER_IMAGE"
-    ready = {name: os.environ[name]} if name in os.environ else {}
+    image = "ARTICLE_CLASSIFIER_IMAGE"
+    ready = {image: os.environ[image]} if image in os.environ else {}
     return ready | {
         "COMPOSE_PROJECT_NAME": f"container-test-{name}-{os.getpid()}",
         "AIRFLOW_PORT": str(port),
