@@ -181,9 +181,7 @@ class TestRules:
             check_change(Taxonomy(), {"a"}, CategoryChange("retire", ("a",)))
 
     def test_a_tree_has_no_circle(self):
-        with pytest.raises(
-            CategoryError, match="n0: cannot be moved below n2, which is n0 itself"
-        ):
+        with pytest.raises(CategoryError, match="n0: cannot be moved below n2, which is n0 itself"):
             check_change(CHAIN, {f"n{n}" for n in range(MAX_DEPTH)}, move("n0", below="n2"))
 
     def test_a_tree_has_a_depth(self):

@@ -41,13 +41,13 @@ def checked_name(name: str, *, where: str | None = None) -> str:
         CategoryError: it is empty or too long, or has a control character.
     """
     name = normalize_category(name)
-    place = f"{where}: {name[:40]!r}" if where else f"{name[:40]!r}"
+    described = f"{where}: {name[:40]!r}" if where else f"{name[:40]!r}"
     if not name or len(name) > MAX_CATEGORY_LENGTH:
         raise CategoryError(
-            f"{place}: a category's name has 1 to {MAX_CATEGORY_LENGTH} characters; choose another name"
+            f"{described}: a category's name has 1 to {MAX_CATEGORY_LENGTH} characters; choose another name"
         )
     if control := control_character(name):
-        raise CategoryError(f"{place}: has the control character {control}; choose another name")
+        raise CategoryError(f"{described}: has the control character {control}; choose another name")
     return name
 
 
