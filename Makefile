@@ -7,13 +7,14 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-all stack-test check docs fix clean
+.PHONY: help demo test test-all stack-test container-test check docs fix clean
 
 help:
 	@echo "make demo        run the whole workflow on real articles in a real Airflow (EXIT=1: stop at the end)"
 	@echo "make test        run the tests, without the long ones (ARGS='-k queue': select some)"
 	@echo "make test-all    run all tests, also those of the benchmarks"
 	@echo "make stack-test  run the services of docker-compose.yml as processes and inject faults: 15 minutes"
+	@echo "make container-test  build the images, run the stack in containers and inject faults: half an hour"
 	@echo "make check       check formatting, lint, types, the direction of imports and the words"
 	@echo "make docs        write the generated pages of docs/ again"
 	@echo "make fix         format, and fix lint errors"
@@ -30,6 +31,9 @@ test-all: .venv/test
 
 stack-test: .venv/test
 	$(if $(WRITE),CLASSIFIER_TEST_WRITE=1) $(BIN)/pytest tests/stack --verbose $(ARGS)
+
+container-test: .venv/test
+	$(if $(WRITE),CLASSIFIER_TEST_WRITE=1) $(BIN)/pytest tests/containers --verbose $(ARGS)
 
 check: .venv/test
 	$(BIN)/ruff format --check .

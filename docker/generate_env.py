@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write `.env` from `.env.example`, with a random value for every empty variable.
+"""Write `.env` from `.env.example`, with a random value for every empty secret.
 
 The script uses only the standard library, so that it runs on a host without the project's packages.
 """
@@ -9,9 +9,17 @@ import base64
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
+SECRETS = ("_PASSWORD", "_KEY", "_SECRET")
+"""Endings of the variables that get a random value."""
+
+NO_SETTINGS: Mapping[str, str] = {}
+WITHOUT_GPU = {"COMPOSE_PROFILES": "", "CPU_QUEUES": "default,gpu"}
+"""Settings of a machine without a GPU: no GPU worker, and the CPU worker trains too."""
 
 
 def secret_for(name: str) -> str:
@@ -25,13 +33,20 @@ def secret_for(name: str) -> str:
     return secrets.token_hex(32)
 
 
-def filled(template: str) -> str:
-    """Return the template with a secret for each line `NAME=`, and the other lines unchanged."""
-    lines = (
-        line + secret_for(line[:-1]) if line.endswith("=") and not line.startswith("#") else line
-        for line in template.splitlines()
-    )
-    return "\n".join(lines) + "\n"
+def filled(template: str, settings: Mapping[str, str] = NO_SETTINGS) -> str:
+    """Return the template with the given settings, and with a secret for each empty variable that is one.
+
+    Other empty variables stay empty.
+    """
+    return "\n".join(_filled_line(line, settings) for line in template.splitlines()) + "\n"
+
+
+def _filled_line(line: str, settings: Mapping[str, str]) -> str:
+    name, equals, value = line.partition("=")
+    if name in settings:
+        return f"{name}={settings[name]}"
+    is_secret = bool(equals) and not value and name.endswith(SECRETS) and not name.startswith("#")
+    return line + secret_for(name) if is_secret else line
 
 
 def write_private(path: Path, text: str, *, overwrite: bool) -> None:
@@ -56,8 +71,10 @@ def main() -> int:
         action="store_true",
         help="overwrite FILE; a stack that has been started keeps its database passwords and rejects new ones",
     )
+    parser.add_argument("--no-gpu", action="store_true", help="no GPU worker: the CPU worker trains too")
     options = parser.parse_args()
-    text = filled((ROOT / ".env.example").read_text(encoding="utf-8"))
+    settings = WITHOUT_GPU if options.no_gpu else NO_SETTINGS
+    text = filled((ROOT / ".env.example").read_text(encoding="utf-8"), settings)
     try:
         write_private(options.output, text, overwrite=options.force)
     except FileExistsError:

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from classifier import atomic_files
 from classifier.articles import TaskKind
 from classifier.exceptions import ArtefactError
-from classifier.model import checkpoint, ensemble, linear, temperature_scaling, text_chunking
+from classifier.model import checkpoint, ensemble, file_access, linear, temperature_scaling, text_chunking
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.ensemble import Ensemble
 from classifier.model.fine_tuned import FineTunedModel
@@ -208,11 +208,12 @@ def read_artefact(directory: Path, *, manifest_sha256: str | None = None) -> Art
     `manifest_sha256` is the hash of the manifest itself in the database.
 
     Raises:
-        ArtefactError: a file is missing, or differs from the one that was written.
+        ArtefactError: a file is missing, cannot be read, or differs from the one that was written.
     """
     path = directory / MANIFEST_FILE
     try:
-        content = path.read_bytes()
+        with file_access.reading(path, ArtefactError, besides=(FileNotFoundError, NotADirectoryError)):
+            content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ArtefactError(
             f"{path}: not found; the model's directory is missing or was never completed; restore it from a backup"
@@ -247,9 +248,11 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _check(path: Path, expected: str) -> None:
-    if not path.is_file():
+    with file_access.reading(path, ArtefactError):
+        actual = _sha256(path) if path.is_file() else None
+    if actual is None:
         raise ArtefactError(f"{path}: not found; restore it from a backup")
-    if (actual := _sha256(path)) != expected:
+    if actual != expected:
         raise ArtefactError(f"{path}: sha256 is {actual}, the manifest says {expected}; restore it from a backup")
 
 

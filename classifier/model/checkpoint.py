@@ -8,7 +8,6 @@ written here, and this module opens those written by `transformers`.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from classifier.articles import TaskKind
 from classifier.exceptions import EncoderError
+from classifier.model import file_access
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -146,6 +146,8 @@ def read_tensors(path: Path) -> Weights:
     import ml_dtypes  # noqa: F401  # gives NumPy the bfloat16 that checkpoints may be stored in
 
     try:
+        with file_access.reading(path, EncoderError, besides=(FileNotFoundError,)):
+            path.open("rb").close()  # the library's own message would not say what the system refused
         tensors: Weights = load_file(path)
     except FileNotFoundError as error:
         raise EncoderError(f"{path}: not found; a checkpoint must have its weights as safetensors") from error
@@ -202,24 +204,26 @@ def copy_tokenizer(source: Path, target: Path) -> None:
     """Copy the tokenizer's files that exist; `tokenizer.json` is required.
 
     Raises:
-        EncoderError: there is no `tokenizer.json`.
+        EncoderError: there is no `tokenizer.json`, or a file cannot be read.
     """
-    if not (source / "tokenizer.json").is_file():
+    with file_access.reading(source, EncoderError):
+        contents = {name: (source / name).read_bytes() for name in TOKENIZER_FILES if (source / name).is_file()}
+    if "tokenizer.json" not in contents:
         raise EncoderError(f"{source}: tokenizer.json not found; a fast tokenizer is required")
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
+    for name, content in contents.items():
+        (target / name).write_bytes(content)
 
 
 def read_config(directory: Path) -> dict[str, Any]:
     """Read a directory's `config.json`.
 
     Raises:
-        EncoderError: the file is missing or not a JSON object.
+        EncoderError: the file is missing, cannot be read, or is not a JSON object.
     """
     path = directory / CONFIG_FILE
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        with file_access.reading(path, EncoderError, besides=(FileNotFoundError,)):
+            config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise EncoderError(f"{path}: not found; an encoder must be a Hugging Face directory or hub id") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

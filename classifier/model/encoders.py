@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from classifier.exceptions import EncoderError
-from classifier.model import checkpoint
+from classifier.model import checkpoint, file_access
 from classifier.model.checkpoint import EncoderShape, Weights
 
 _BERT_NAMES = {
@@ -36,11 +36,12 @@ def locate_encoder(encoder: str, *, cache: Path) -> Path:
     """Return the directory of an encoder: a local one, or that of a hub id, which is downloaded once into `cache`.
 
     Raises:
-        EncoderError: there is no such directory, and the hub does not have the encoder.
+        EncoderError: there is no such directory, and the hub does not have the encoder; or it cannot be entered.
     """
     local = Path(encoder).expanduser()
-    if local.is_dir():
-        return local
+    with file_access.reading(local, EncoderError):
+        if local.is_dir():
+            return local
     if encoder.startswith((".", "/", "~")) or encoder.count("/") > 1:
         raise EncoderError(f"{encoder}: directory not found")
     from huggingface_hub import snapshot_download
@@ -82,7 +83,7 @@ def import_bert(source: Path, target: Path, *, sha256: str | None = None) -> Enc
 
 def _check_hash(path: Path, expected: str) -> None:
     try:
-        with path.open("rb") as file:
+        with file_access.reading(path, EncoderError, besides=(FileNotFoundError,)), path.open("rb") as file:
             actual = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise EncoderError(f"{path}: not found") from error

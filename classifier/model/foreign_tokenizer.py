@@ -21,7 +21,7 @@ from typing import Any
 
 from classifier import atomic_files
 from classifier.exceptions import EncoderError
-from classifier.model import checkpoint
+from classifier.model import checkpoint, file_access
 
 MAX_LENGTH = 512
 """Word pieces of a text in DistilBERT's pretraining, and the widest bucket."""
@@ -89,7 +89,9 @@ def transformers_tokenizer(directory: Path, max_length: int) -> Tokenize:
 
 def _open(directory: Path) -> Any:
     """Return the tokenizer that `transformers` makes of a directory."""
-    if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+    with file_access.reading(directory, EncoderError):
+        exists = any((directory / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
+    if not exists:
         raise EncoderError(f"{directory}: tokenizer.json not found, nor vocab.txt")
     from transformers import AutoTokenizer
 
@@ -124,6 +126,7 @@ def _key(directory: Path) -> str:
     digest = hashlib.sha256(__version__.encode())
     for name in (checkpoint.CONFIG_FILE, "added_tokens.json", *checkpoint.TOKENIZER_FILES):
         path = directory / name
-        content = path.read_bytes() if path.is_file() else b""
+        with file_access.reading(path, EncoderError):
+            content = path.read_bytes() if path.is_file() else b""
         digest.update(f"{name} {len(content)} ".encode() + content)
     return digest.hexdigest()[:32]

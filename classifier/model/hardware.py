@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from classifier.exceptions import SettingsError
@@ -43,6 +44,15 @@ def keras_backend() -> str:
     if name not in KERAS_BACKENDS:
         raise SettingsError(f"KERAS_BACKEND {name!r}: must be one of {', '.join(KERAS_BACKENDS)}")
     return name
+
+
+def backend_version() -> dict[str, str]:
+    """Return the version of the backend's package by its name; TensorFlow without CUDA is `tensorflow-cpu`."""
+    name = keras_backend()
+    try:
+        return {name: version(name)}
+    except PackageNotFoundError:
+        return {f"{name}-cpu": version(f"{name}-cpu")}
 
 
 def may_have_gpu(devices: Path = Path("/dev")) -> bool:

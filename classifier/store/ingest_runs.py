@@ -66,6 +66,21 @@ def newest(connection: Connection, *, source: str | None = None, limit: int = 10
     return connection.execute(statement if source is None else statement.where(runs.c.source == source)).all()
 
 
+def options_of_files(connection: Connection) -> Sequence[Mapping[str, Any]]:
+    """Return the different options with which files were read that no source declares; of the last runs last."""
+    runs = tables.ingest_runs
+    statement = select(runs.c.options).where(runs.c.kind == "files", runs.c.options.has_key("columns"))
+    return connection.execute(statement.group_by(runs.c.options).order_by(func.max(runs.c.id))).scalars().all()
+
+
+def last_options(connection: Connection, source: str) -> Mapping[str, Any] | None:
+    """Return the options of a source's last run, or None if it has no run with options."""
+    runs = tables.ingest_runs
+    statement = select(runs.c.options).where(runs.c.source == source, runs.c.options.has_key("columns"))
+    options: Mapping[str, Any] | None = connection.execute(statement.order_by(runs.c.id.desc()).limit(1)).scalar()
+    return options
+
+
 def last_success(connection: Connection, source: str) -> datetime | None:
     """Return when a source's last successful run started, or None if no run succeeded."""
     runs = tables.ingest_runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
@@ -15,6 +15,12 @@ def find(connection: Connection, source: str, unit: str) -> Row[*tuple[Any, ...]
     """Return what has been read of a source's unit, or None if it was never read."""
     state = tables.source_state
     return connection.execute(select(state).where(state.c.source == source, state.c.unit == unit)).one_or_none()
+
+
+def of_unit(connection: Connection, unit: str) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return what has been read of a unit under the name of any source; the last reading first."""
+    state = tables.source_state
+    return connection.execute(select(state).where(state.c.unit == unit).order_by(state.c.seen_at.desc())).all()
 
 
 def save(connection: Connection, source: str, unit: str, values: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from classifier.model.hardware import available_cores, keras_backend, may_have_gpu
 
-PACKAGES = ("article-classifier", "keras", "keras-hub", "numpy", "tensorflow", "tokenizers", "torch")
+PACKAGES = ("article-classifier", "keras", "keras-hub", "numpy", "tensorflow", "tensorflow-cpu", "tokenizers", "torch")
 
 
 def describe_provenance() -> dict[str, Any]:

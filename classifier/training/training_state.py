@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from classifier.articles import Probabilities, TaskKind
 from classifier.model import text_chunking
 from classifier.model.checkpoint import Checkpoint
-from classifier.model.hardware import keras_backend
+from classifier.model.hardware import backend_version
 from classifier.model.targets import Targets
 from classifier.model.text_chunking import ChunkWeights, Owners
 from classifier.model.tokenization import Pieces
@@ -171,7 +171,7 @@ def training_key(
         "train": train.sha256(),
         "validation": validation.sha256(),
         "shape": asdict(checkpoint.shape),
-        "versions": {name: version(name) for name in ("keras", "keras-hub", keras_backend())},
+        "versions": {"keras": version("keras"), "keras-hub": version("keras-hub"), **backend_version()},
     }
     digest.update(json.dumps(description, sort_keys=True, default=str).encode())
     for name in sorted(checkpoint.weights):

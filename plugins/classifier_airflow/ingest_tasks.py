@@ -23,6 +23,14 @@ REJECTED = "rejected rows"
 COLUMN_NAMES = ("text", "id", "split", "published_at", "source", "title", "url")
 """The parameters that name columns of the class `Columns`; `category` may name columns of several tasks."""
 
+DEFAULTS: Mapping[str, Any] = {
+    **dict.fromkeys(("task", "category", "source_name", *COLUMN_NAMES)),
+    "text": "text",
+    "proportions": "0.8,0.1,0.1",
+    "max_rejected": 0.05,
+}
+"""The parameters of `ingest_articles` that say how files are read, with their defaults."""
+
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
 
 
@@ -65,7 +73,8 @@ def source_name(source: Mapping[str, str]) -> str:
 def ingest_source(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, int]:
     """Ingest a declared source, or files with the run's parameters, and return the counts.
 
-    Named files are always read. The inbox is checked every hour, and only its new or changed files are read.
+    Named files are always read. The inbox is checked every hour, and only its new or changed files are read. A run
+    without parameters, such as every scheduled one, reads the inbox as the last run with parameters did.
     """
     from classifier.pipeline.ingest import declared_sources
 
@@ -80,7 +89,8 @@ def ingest_source(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[
 
     options, opened = _options(params), opened.with_task(params["task"])
     if "inbox" in source:
-        return asdict(inbox.ingest_inbox(opened, source["inbox"], options))
+        as_before = options == _options(DEFAULTS)
+        return asdict(inbox.ingest_inbox(opened, source["inbox"], options, as_before=as_before))
     return asdict(units.ingest_files(opened, source["files"], options))
 
 

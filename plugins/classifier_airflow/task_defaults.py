@@ -54,7 +54,7 @@ def log_failure(context: Any) -> None:
 
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "classifier",
-    "retries": 3,
+    "retries": 3,  # no task has fewer: while the broker does not answer, each attempt to queue a task costs a try
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),

@@ -67,7 +67,7 @@ def _show_http_error(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, HTTPException)
     if isinstance(error, UnknownTaskError):
         return _show_error(request, error.status_code, error.detail, error.tasks)
-    message = MESSAGES.get(error.status_code, "")
+    message = "" if isinstance(error, permissions.CrossSiteError) else MESSAGES.get(error.status_code, "")
     detail = "" if error.detail in {"Forbidden", "Not authenticated", "Not Found"} else str(error.detail)
     return _show_error(request, error.status_code, f"{message} {detail}".strip())
 

@@ -108,16 +108,23 @@ def _may(rule: Rule, request: Request, user: BaseUser) -> bool:
     return True
 
 
+class CrossSiteError(HTTPException):
+    """A page of another site sent the request, so it says nothing about the user's role."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "The request came from another site; use the page itself.")
+
+
 def same_origin(request: Request) -> None:
     """Raise an error if a page of another site has sent the request with the user's cookie.
 
     Browsers name the origin in `Sec-Fetch-Site`; older browsers and other programs must send `Origin`.
 
     Raises:
-        HTTPException: 403, the origin is another site or is missing.
+        CrossSiteError: the origin is another site or is missing.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     ours = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="") or "").netloc} - {""}
     if site == "same-origin" or (site is None and origin and urlsplit(origin).netloc in ours):
         return
-    raise HTTPException(403, "The request came from another site; use the page itself.")
+    raise CrossSiteError

@@ -1,8 +1,9 @@
 """Cache what the sections have read, so that a page answers at once even if the database is slow.
 
 The cache has a few reader threads of its own, and never uses the threads of Airflow's API server. Only one thread
-reads a section at a time. While a section is read again, requests get its last value. A request waits only if nothing
-was read before, and for a limited time. So neither many readers nor a database that hangs can slow Airflow down.
+reads a section at a time. While a section is read again, requests get its last value if it is recent. A request waits
+only for a first or a long overdue reading, and for a limited time. So neither many readers nor a database that hangs
+can slow Airflow down.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ READER_THREADS = 4
 ACTION_THREADS = 2
 
 READ_TIMEOUT_S = 3.0
-"""How long a request waits for a section that was never read before."""
+"""How long a request waits for a section that was never read before, or long ago."""
+
+MAX_OVERDUE_S = 30.0
+"""How much older than fresh a value may be that is shown while it is read again."""
 
 ACTION_TIMEOUT_S = 60.0
 """How long a request waits for its action to end."""
@@ -62,6 +66,10 @@ class _Entry:
     tried_at: float = 0.0
     task: Future[Any] | None = None
 
+    def is_overdue(self, fresh_s: float) -> bool:
+        """Return whether there is no value, or one that is too old to be shown while it is read again."""
+        return self.reading is None or time.time() - self.reading.at > fresh_s + MAX_OVERDUE_S
+
     def collect(self) -> None:
         """Take the result of the reader thread, if it has ended."""
         if self.task is None or not self.task.done():
@@ -84,7 +92,11 @@ class Cache:
         self._actors = ThreadPoolExecutor(ACTION_THREADS, thread_name_prefix="classifier-page-acts")
 
     async def get(self, key: Hashable, read: Callable[[], Any], *, fresh_s: float) -> Reading:
-        """Return the cached value if it is younger than `fresh_s`; else read it again, and return the last value."""
+        """Return the cached value if it is younger than `fresh_s`; else read it again.
+
+        Until it is read, the last value is returned: at once if it is at most `MAX_OVERDUE_S` overdue, else after the
+        time that a request waits, with an error.
+        """
         entry = self._entry(key)
         entry.collect()
         if entry.task is None and time.monotonic() - entry.tried_at >= fresh_s:
@@ -92,10 +104,13 @@ class Cache:
                 return entry.reading or Reading(error=SLOW)
             context = copy_context()  # the reader thread needs the request's task
             entry.task, entry.tried_at = self._readers.submit(context.run, read), time.monotonic()
-        if entry.reading is None and entry.task is not None:
+        must_wait = entry.is_overdue(fresh_s)
+        if must_wait and entry.task is not None:
             seconds_left = entry.tried_at + self._timeout_s - time.monotonic()
             await asyncio.wait([_awaitable(entry.task)], timeout=max(0.0, seconds_left))
             entry.collect()
+            if entry.reading is not None and entry.task is not None:
+                return replace(entry.reading, error=SLOW)
         return entry.reading or Reading(error=SLOW)
 
     async def read_now(self, read: Callable[[], Any]) -> Reading:

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
@@ -178,7 +179,10 @@ class TestPermissions:
     def test_a_page_of_another_site_cannot_change_anything(self, page_app, ask, headers):
         for method, _, path in routes(page_app):
             if method == "POST":
-                assert ask(path, "admin", method=method, headers=headers, data=FORMS).status_code == 403
+                answer = ask(path, "admin", method=method, headers=headers, data=FORMS)
+                assert answer.status_code == 403
+                assert "The request came from another site" in answer.text
+                assert "Your role" not in answer.text
 
     @pytest.mark.usefixtures("workspace")
     def test_a_browser_that_only_names_the_origin_is_accepted(self, ask):
@@ -415,6 +419,29 @@ class TestCache:
 
         first, during, after = asyncio.run(story())
         assert (first.value, {reading.value for reading in during}, after.value, len(reads)) == (1, {1}, 2, 2)
+
+    def test_a_value_that_is_long_overdue_is_not_shown_until_a_request_has_waited(self, monkeypatch):
+        import asyncio
+
+        from classifier_ui import reading_cache
+        from classifier_ui.reading_cache import SLOW, Cache
+
+        values, free = iter(range(9)), threading.Event()
+
+        async def story():
+            cache, clock = Cache(timeout_s=HANG_S), time.time
+            first = await cache.get("k", lambda: next(values), fresh_s=0)
+            monkeypatch.setattr(time, "time", lambda: clock() + reading_cache.MAX_OVERDUE_S)
+            second = await cache.get("k", lambda: next(values), fresh_s=0)
+            monkeypatch.setattr(time, "time", lambda: clock() + 2 * reading_cache.MAX_OVERDUE_S)
+            cache._timeout_s = 0.05
+            third = await cache.get("k", lambda: free.wait(HANG_S), fresh_s=0)
+            free.set()
+            return first, second, third
+
+        first, second, third = asyncio.run(story())
+        assert (first.value, second.value, second.error) == (0, 1, None)
+        assert (third.value, third.error) == (1, SLOW), "the old value has a note if the database does not answer"
 
     def test_an_error_leaves_the_last_value_with_the_error(self):
         import asyncio

@@ -123,6 +123,8 @@ def test_only_changed_files_of_the_inbox_are_read_again(run, tmp_path, value, mo
     (tmp_path / "a.csv").write_text("id,text\ninbox-1,another article of the inbox\n")
     assert run("ingest_articles", id="id") == outcome(f"{tmp_path}/*", "success", "success")
     assert value(files) == 1
+    assert run("ingest_articles") == outcome(f"{tmp_path}/*", "success", "skipped")
+    assert value(files) == 0, "a run without parameters reads the inbox as the run before"
 
 
 def test_one_source_that_fails_does_not_stop_the_others_and_is_named(run, value, tmp_path, monkeypatch, caplog):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.support.second_user import USER_ID, only_root, run_as_second_user
 from tests.support.synthetic import articles, unlabelled, write_csv
-from tests.support.tiny_models import make_encoder
+from tests.support.tiny_models import make_bert, make_encoder
 
 STEPS = (
     ("db", "upgrade"),
@@ -38,6 +39,17 @@ def folder():
         os.chown(path, USER_ID, USER_ID)
     yield folder
     shutil.rmtree(folder)
+
+
+@only_root
+@pytest.mark.parametrize("private", ["..", "config.json", "model.safetensors", "tokenizer.json"])
+def test_an_encoder_that_only_another_user_may_read_is_reported_in_one_line(folder, private):
+    source = make_bert(folder / "inside" / "bert")
+    (source / private).resolve().chmod(0o700 if private == ".." else 0o600)
+    done = run_as_second_user(folder / "home", "encoder", "import", source, folder / "imported", folder=folder)
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: .*bert\S*: cannot read \(Permission denied\); give the user .*\n", done.stderr)
+    assert not (folder / "imported").exists()
 
 
 @only_root

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 import pytest
 
 from classifier.exceptions import SourceError
+from classifier.ingest.columns import Columns
 from classifier.ingest.file_format import FileFormat
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import inbox
-from classifier.pipeline.ingest.units import IngestOptions, IngestReport
+from classifier.pipeline.ingest.units import IngestOptions, IngestReport, ingest_files
 from classifier.store import ingest_runs, source_states
 from tests.support.synthetic import COLUMNS, articles, dump, ingest_file, query, value, write_csv
 
@@ -91,6 +92,40 @@ def test_options_that_change_no_row_cause_no_reading(ingest, folder):
     drop(folder / "a.csv", articles(5))
     ingest()
     assert ingest(replace(OPTIONS, max_rejected=1, proportions=Proportions(1, 0, 0))) == IngestReport()
+
+
+PLAIN = IngestOptions(Columns(text="text"))
+
+
+def test_a_run_without_options_reads_old_and_new_files_as_before(workspace, ingest, folder):
+    drop(folder / "a.csv", articles(5))
+    ingest()
+    assert ingest(PLAIN, as_before=True) == IngestReport()
+    drop(folder / "b.csv", articles(5, prefix="b"))
+    drop(folder / "a.csv", articles(6), at=OLD + 9)
+    report = IngestReport(files=2, read=11, new=6, unchanged=5, annotations=6)
+    assert ingest(PLAIN, as_before=True) == report
+    assert ingest(PLAIN, as_before=True) == IngestReport()
+
+
+def test_a_first_run_without_options_has_the_default_ones(ingest, folder):
+    drop(folder / "a.csv", articles(5))
+    assert ingest(PLAIN, as_before=True) == IngestReport(files=1, read=5, new=5, enqueued=5)
+
+
+@pytest.mark.parametrize("source_name", [None, "news"])
+def test_a_file_that_was_named_by_itself_is_not_ingested_again_without_its_annotations(workspace, folder, source_name):
+    opened = replace(workspace, settings=workspace.settings.model_copy(update={"inbox": str(folder)}))
+    path = drop(folder / "a.csv", articles(5))
+    ingest_files(opened, str(path), replace(OPTIONS, source=source_name))
+    drop(folder / "plain.csv", [{"text": row["text"]} for row in articles(2, prefix="plain")])
+    for files in (1, 0):
+        assert inbox.ingest_inbox(opened, f"{folder}/*", PLAIN, as_before=True).files == files
+    drop(path, articles(6), at=OLD + 9)
+    again = inbox.ingest_inbox(opened, f"{folder}/*", PLAIN, as_before=True)
+    assert (again.new, again.unchanged, again.annotations) == (1, 5, 1)
+    assert inbox.ingest_inbox(opened, f"{folder}/*", PLAIN, as_before=True) == IngestReport()
+    assert value(workspace.database, "SELECT count(*) FROM articles") == 8
 
 
 def test_a_crash_before_the_state_is_saved_loses_nothing(workspace, ingest, folder, monkeypatch):

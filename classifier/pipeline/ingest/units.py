@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -25,6 +26,7 @@ from classifier.pipeline.erasure import tombstones
 from classifier.pipeline.erasure.tombstones import Tombstones
 from classifier.pipeline.ingest import category_tasks, kept_annotations, known_articles, run_records, source_names
 from classifier.pipeline.ingest.category_names import CategoryNames
+from classifier.pipeline.ingest.file_states import FileStates
 from classifier.pipeline.ingest.ingest_options import IngestOptions, with_task_ids
 from classifier.pipeline.ingest.split_assignment import SplitAssigner, TextSigner
 from classifier.pipeline.ingest.unit_rules import StagedCounts, UnitRules, validate_chunks
@@ -108,7 +110,8 @@ def ingest_files(
             with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
                 if isinstance(files, SourceError):
                     raise files
-                total += ingest_units(_make_units(run, pattern, files, options, own, on_rows), own, on_report)
+                units = _make_units(run, pattern, files, options, own, on_rows, _inbox_files(workspace))
+                total += ingest_units(units, own, on_report)
         except (SourceError, StatementTimeoutError) as error:
             problems += own or [error]
     _raise_problems(problems)
@@ -144,13 +147,29 @@ def _make_units(
     options: IngestOptions,
     problems: list[Problem],
     on_rows: Callable[[int], None],
+    inbox: Container[str],
 ) -> Iterator[IngestUnit]:
-    """Yield each file as a unit; add the errors of those whose source cannot be named to `problems`."""
+    """Yield each file as a unit; add the errors of those whose source cannot be named to `problems`.
+
+    The state of a file of the inbox is saved, so that the inbox's hourly run does not read it again otherwise.
+    """
+    states = FileStates(run, options.config_sha256)
     for path in files:
         try:
-            yield make_file_unit(run, path, options, on_rows, pattern=pattern)
+            unit = make_file_unit(run, path, options, on_rows, pattern=pattern)
+            saver = states.state_saver(path, force=True) if unit.name in inbox else None
+            yield replace(unit, save_state=saver) if saver else unit
         except SourceError as error:
             problems.append(error)
+
+
+def _inbox_files(workspace: Workspace) -> frozenset[str]:
+    """Return the addresses of the files of the inbox, none if there is no inbox."""
+    inbox = workspace.settings.inbox
+    if inbox is None:
+        return frozenset()
+    files = readers.find_files(f"{inbox}/*" if Path(inbox).is_dir() else inbox)
+    return frozenset(map(object_store.file_url, files))
 
 
 def make_file_unit(

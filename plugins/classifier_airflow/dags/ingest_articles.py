@@ -6,7 +6,8 @@ a reason. New and changed articles enter `labelling_queue`, and the asset `artic
 
 **Runs** every hour. A scheduled run reads the sources that are due: those of the group `hourly`, and those of `daily`
 and `weekly` that have not succeeded today or this week (UTC). It also reads the inbox files that are new, that have
-changed, or that were read with other parameters. If nothing is due, the run is skipped.
+changed, or that were read with other parameters. If nothing is due, the run is skipped. A run without parameters reads
+the inbox as the last run with parameters did: trigger a run once with the columns of your files.
 
 **Parameters**
 
@@ -79,7 +80,7 @@ def announce(reports):
     yield Metadata(instances.current().articles, counts)
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE, retries=1)
+@task(trigger_rule=TriggerRule.ALL_DONE)
 def verdict(sources, reports):
     """Fail if a source failed, and name each one that did."""
     from classifier_airflow import metrics

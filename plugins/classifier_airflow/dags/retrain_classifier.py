@@ -82,7 +82,6 @@ def choose(params=None) -> list[dict]:
 
 
 @task(
-    retries=2,
     execution_timeout=timedelta(hours=6),
     max_active_tis_per_dagrun=1,
     map_index_template=NAME_TEMPLATE,

@@ -70,7 +70,7 @@ def check_drift(chosen: dict) -> dict[str, str | int | float | list[str] | None]
     }
 
 
-@task(retries=1, map_index_template=NAME_TEMPLATE)
+@task(map_index_template=NAME_TEMPLATE)
 def alarm(report):
     """Fail if a check raised an alarm, and name each alarm."""
     from classifier.exceptions import AlarmError

@@ -28,10 +28,7 @@ TRANSLATED = (
     ("`redis:7.2`", "`redis-server` on the PATH, or else Valkey, a fork of Redis 7.2"),
     ("a GPU", "none: the GPU worker trains on the processor"),
     ("the host name that a Celery worker is named after", "`--celery-hostname`"),
-    (
-        "a private network",
-        "loopback, with `--skip-serve-logs`: the logs are on a shared volume",
-    ),
+    ("a private network", "loopback"),
     ("users, capabilities, memory limits", "not translated"),
 )
 
@@ -48,8 +45,7 @@ _LISTENS = {
 
 _AIRFLOW = """#!/bin/sh
 case "$1 $2" in
-  "celery worker") set -- "$@" --skip-serve-logs --celery-hostname "celery@$HOSTNAME" ;;
-  scheduler*|triggerer*) set -- "$@" --skip-serve-logs ;;
+  "celery worker") set -- "$@" --celery-hostname "celery@$HOSTNAME" ;;
 esac
 exec {python} -m airflow "$@"
 """
@@ -81,8 +77,10 @@ class ContainerHost:
             for target, source in service.mounts.items():
                 self._mount(target, source)
         dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-        for source, target in re.findall(r"^COPY (\S+) /application(/opt/airflow/\S+)$", dockerfile, re.MULTILINE):
-            _link(self.path(target), ROOT / source)
+        copied = re.search(r"^COPY (docker/.*) /application(/opt/airflow/)$", dockerfile, re.MULTILINE)
+        assert copied, "Dockerfile copies no scripts"
+        for source in ("dags", "plugins", *copied[1].split()):
+            _link(self.path(copied[2] + Path(source).name), ROOT / source)
         self._write_scripts()
 
     def port(self, service: str, port: str) -> int:
@@ -121,10 +119,10 @@ class ContainerHost:
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
-            "HOME": str(home),
-            "AIRFLOW_HOME": str(home),
             "HOSTNAME": instance,
             **declared,
+            "HOME": str(home),
+            "AIRFLOW_HOME": str(home),
             **ports,
         }
 

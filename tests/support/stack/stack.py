@@ -105,7 +105,7 @@ class Stack:
     def _postgres(self, environment: Mapping[str, str]) -> list[str]:
         directory = self.host.path("/var/lib/postgresql") / "data"
         if not directory.exists():
-            postgres.prepare(directory, self.host.path("/docker-entrypoint-initdb.d"), environment)
+            postgres.prepare(directory, self.host.path("/usr/local/share/classifier"), environment)
         return postgres.command(directory, int(environment["PGPORT"]))
 
 

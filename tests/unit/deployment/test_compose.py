@@ -113,14 +113,58 @@ def test_each_service_gets_only_the_database_passwords_that_it_needs():
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned(name):
+def test_images_are_pinned_and_the_projects_own_have_one_variable(name):
     image = SERVICES[name]["image"]
-    if "build" in SERVICES[name]:
-        target = SERVICES[name]["build"]["target"]
-        assert image == f"article-classifier:{VERSION}-{target}"
-        assert re.search(rf"^FROM \S+ AS {target}$", DOCKERFILE, re.MULTILINE)
-    else:
+    if name in {"postgres", "redis"}:
         assert re.fullmatch(r"\w+:\d+\.\d+(\.\d+)?-bookworm", image)
+    else:
+        target = "gpu" if name == "gpu-worker" else "cpu"
+        assert image == f"${{ARTICLE_CLASSIFIER_IMAGE:-article-classifier:{VERSION}}}-{target}"
+
+
+def test_each_image_is_built_by_one_service_so_that_no_two_builds_write_one_tag():
+    built = {name: service["build"]["target"] for name, service in SERVICES.items() if "build" in service}
+    assert built == {"init": "cpu", "gpu-worker": "gpu"}
+    for target in built.values():
+        assert re.search(rf"^FROM \S+ AS {target}$", DOCKERFILE, re.MULTILINE)
+
+
+def test_only_the_profile_gpu_builds_and_starts_the_gpu_worker():
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "gpu-worker": ["gpu"]
+    }
+    assert assignments(ROOT / ".env.example")["COMPOSE_PROFILES"] == "gpu"
+
+
+def test_a_private_checkout_is_readable_in_the_containers():
+    """With umask 077 a checkout's files have mode 600, and the containers run as other users."""
+    mounted = [volume for volume in SERVICES["postgres"]["volumes"] if volume.startswith("./")]
+    assert mounted == ["./docker/databases.sql:/usr/local/share/classifier/databases.sql:ro"]
+    assert "install -m 644 /usr/local/share/classifier/databases.sql /docker-entrypoint-initdb.d/" in str(
+        SERVICES["postgres"]["command"]
+    )
+    copied = DOCKERFILE.rindex("/application/opt/airflow/")
+    assert DOCKERFILE.index("&& chmod -R a+rX,go-w /application") > copied
+
+
+def test_postgres_is_healthy_only_if_the_owner_of_the_articles_can_connect():
+    check = SERVICES["postgres"]["healthcheck"]["test"][1]
+    assert "psql" in check
+    assert "--host 127.0.0.1 --username articles --dbname articles" in check
+    assert '--command "SELECT 1"' in check
+
+
+def test_a_service_has_time_to_end_its_work():
+    grace = {name: service["stop_grace_period"] for name, service in SERVICES.items() if "stop_grace_period" in service}
+    assert grace == {"postgres": "1m", "triggerer": "30s", "cpu-worker": "5m", "gpu-worker": "1h"}
+
+
+def test_no_default_address_of_another_service_is_the_container_itself():
+    for name in sorted(set(SERVICES) - {"postgres", "redis"}):
+        for key, value in SERVICES[name]["environment"].items():
+            outward = with_defaults(value) if VARIABLE.search(value) and "?" not in value else value
+            assert key == "AIRFLOW__API__BASE_URL" or not re.search(r"localhost|127\.0\.0\.1", outward), key
+        assert SERVICES[name]["extra_hosts"] == ["host.docker.internal:host-gateway"]
 
 
 def test_the_images_run_as_an_ordinary_user_from_a_pinned_base():
@@ -129,17 +173,44 @@ def test_the_images_run_as_an_ordinary_user_from_a_pinned_base():
     final = [stage for stage in stages if re.match(r"\S+ AS (cpu|gpu)\n", stage)]
     assert len(final) == 2
     assert all("\nUSER airflow\n" in stage for stage in final)
-    assert "pip install torch" in next(stage for stage in stages if stage.startswith("dependencies AS gpu-"))
+    assert "--root /gpu torch" in next(stage for stage in stages if stage.startswith("dependencies AS gpu-"))
     assert [stage.split()[2] for stage in stages if "\nENV KERAS_BACKEND=torch\n" in stage] == ["gpu"]
     assert "://" not in DOCKERFILE  # no package registry's address
+
+
+def test_a_change_of_the_code_touches_no_layer_of_dependencies():
+    stages = {stage.split()[2]: stage for stage in re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]}
+    for name in ("base", "dependencies", "gpu-dependencies", "runtime"):
+        copied = re.findall(r"^COPY (?!--from)(.*) \S+$", stages[name], re.MULTILINE)
+        assert copied in ([], ["docker/trim.sh"]), name
+    for name in ("cpu", "gpu"):
+        assert re.findall(r"^COPY (.*)$", stages[name], re.MULTILINE)[-1] == "--from=application /application /"
+
+
+def test_the_images_name_their_version_and_hold_a_bill_of_materials():
+    assert f"\nARG VERSION={VERSION}\n" in DOCKERFILE
+    assert DOCKERFILE.count('org.opencontainers.image.version="$VERSION"') == 2
+    assert "-o /opt/venv/sbom.cdx.json " in DOCKERFILE
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_root_file_system_of_each_container_is_read_only(name):
+    assert SERVICES[name]["read_only"] is True
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT - {"postgres", "redis"}))
+def test_a_health_check_imports_neither_airflow_nor_celery(name):
+    assert SERVICES[name]["healthcheck"]["test"][:3] == ["CMD", "python", "/opt/airflow/health.py"]
+    imported = re.findall(r"^ *(?:import|from) ([\w.]+)", (ROOT / "docker/health.py").read_text(), re.MULTILINE)
+    assert not {module.split(".")[0] for module in imported} & {"airflow", "celery", "classifier"}
 
 
 def test_only_the_gpu_worker_reserves_the_gpu_and_serves_the_gpu_queue():
     devices = SERVICES["gpu-worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
-    assert SERVICES["gpu-worker"]["command"] == "airflow celery worker -q gpu -c 1"
+    assert SERVICES["gpu-worker"]["command"] == "airflow celery worker -q gpu -c 1 --skip-serve-logs"
     assert [name for name, service in SERVICES.items() if "deploy" in service] == ["gpu-worker"]
-    assert with_defaults(SERVICES["cpu-worker"]["command"]) == "airflow celery worker -q default -c 2"
+    assert with_defaults(SERVICES["cpu-worker"]["command"]) == "airflow celery worker -q default -c 2 --skip-serve-logs"
 
 
 def test_every_volume_is_declared():
@@ -168,7 +239,7 @@ def test_airflow_accepts_every_command(tmp_path):
     ]
     lines += re.findall(r"airflow [a-z][^>|\n]*[^>|\n \d]", (ROOT / "docker/init.sh").read_text(encoding="utf-8"))
     commands = [words[1:] for line in lines if (words := shlex.split(with_defaults(line)))[0] == "airflow"]
-    assert len(commands) == 6 + 2 + 3
+    assert len(commands) == 6 + 3
     program = (
         "import json, sys; from airflow.cli.cli_parser import get_parser; parser = get_parser()\n"
         "for command in json.loads(sys.argv[1]): assert parser.parse_args(command).func"
@@ -186,7 +257,7 @@ def test_airflow_accepts_every_command(tmp_path):
 def test_the_example_lists_every_variable_and_no_secret():
     example = assignments(ROOT / ".env.example")
     used = variables(COMPOSE_TEXT)
-    assert set(example) == set(used) | {"COMPOSE_PROJECT_NAME"}
+    assert set(example) == set(used) | {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
     for name, match in used.items():
         assert example[name] == ("" if match["kind"] == "?" else match["text"])
 
@@ -202,6 +273,14 @@ def test_the_generated_file_gives_every_secret_a_value_of_its_own(tmp_path):
     assert len(set(generated)) == len(required)
     assert min(map(len, generated)) >= 44
     assert len(base64.urlsafe_b64decode(values["AIRFLOW_FERNET_KEY"])) == 32
+
+
+def test_without_a_gpu_the_generated_file_has_no_gpu_worker_and_the_cpu_worker_trains(tmp_path):
+    assert generate(tmp_path / ".env", "--no-gpu").returncode == 0
+    values = assignments(tmp_path / ".env")
+    assert values["COMPOSE_PROFILES"] == ""
+    assert values["CPU_QUEUES"] == "default,gpu"
+    assert len(values["REDIS_PASSWORD"]) == 64
 
 
 def test_the_generated_file_is_private_and_its_secrets_are_not_printed(tmp_path):

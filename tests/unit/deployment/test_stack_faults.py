@@ -51,7 +51,7 @@ def test_durations_are_read_as_seconds():
 
 def test_a_service_has_everything_that_the_file_declares_through_anchors(stack):
     worker = stack.services["gpu-worker"]
-    assert worker.command == ("airflow", "celery", "worker", "-q", "gpu", "-c", "1")
+    assert worker.command == ("airflow", "celery", "worker", "-q", "gpu", "-c", "1", "--skip-serve-logs")
     assert worker.environment["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
     assert worker.environment["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
     assert worker.environment["CLASSIFIER_ENCODER"] == "/some/encoder"
@@ -63,7 +63,7 @@ def test_a_service_has_everything_that_the_file_declares_through_anchors(stack):
     }
     assert (worker.restarts, worker.grace_s, worker.check.retries) == (True, 3600, 3)
     assert not stack.services["init"].restarts
-    assert stack.services["postgres"].check.command[0] == "pg_isready"
+    assert stack.services["postgres"].check.command[2].startswith('PGPASSWORD="$ARTICLES_DB_PASSWORD" psql ')
 
 
 def test_a_task_retries_for_longer_than_a_restart_of_the_api_server_and_stops_before_its_heartbeat_times_out(stack):

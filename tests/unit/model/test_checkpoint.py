@@ -88,6 +88,13 @@ def test_a_missing_configuration_is_named(tmp_path):
     assert "config.json: not found" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_file_that_the_system_does_not_give_is_named(encoder, name):
+    (encoder / name).unlink()
+    (encoder / name).mkdir()
+    assert f"{name}: cannot read (Is a directory); check the path and the disk" in refusal(encoder)
+
+
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b""])
 def test_a_configuration_that_is_no_json_is_named(encoder, content):
     (encoder / "config.json").write_bytes(content)
