@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from classifier.local_airflow.standalone import free_port
 from tests.support.containers import engine, work
 from tests.support.containers.engine import Containers
 from tests.support.containers.report import Report
@@ -52,19 +50,6 @@ def folder():
     shutil.rmtree(path, ignore_errors=True)
 
 
-def settings(name: str) -> dict[str, str]:
-    """Return settings that keep a stack apart from others of this machine."""
-    port = free_port(0)
-    image = "ARTICLE_CLASSIFIER_IMAGE"
-    ready = {image: os.environ[image]} if image in os.environ else {}
-    return ready | {
-        "COMPOSE_PROJECT_NAME": f"container-test-{name}-{os.getpid()}",
-        "AIRFLOW_PORT": str(port),
-        "AIRFLOW_BASE_URL": f"http://127.0.0.1:{port}",
-        "CLASSIFIER_CHECKPOINT_MINUTES": "0.05",
-    }
-
-
 @pytest.fixture(scope="session")
 def disk(folder):
     """Return a small disk for the models, or None if this user may not make one."""
@@ -83,6 +68,6 @@ def containers(folder, disk, engine_is_here):
         options = {"driver": "local", "driver_opts": {"type": "ext4", "device": disk}}
         override = checkout / "docker-compose.override.yml"
         override.write_text(json.dumps({"volumes": {"models": options}}), encoding="utf-8")
-    stack = Containers(checkout, settings("main"))
+    stack = Containers(checkout, engine.separate_settings("main"))
     yield stack
     stack.remove()

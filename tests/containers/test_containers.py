@@ -13,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.containers.conftest import settings
 from tests.support.containers import engine, work
 from tests.support.containers.engine import Containers
 from tests.support.containers.work import ContainerWork
@@ -320,7 +319,7 @@ def test_an_upgrade_from_the_commit_before_keeps_the_data(report, folder, articl
     checkout = folder / "upgraded"
     engine.copy_checkout(checkout, commit=before)
     without_gpu = {"GPU_WORKERS": "0", "CPU_QUEUES": "default,gpu", "COMPOSE_PROFILES": ""}
-    stack = Containers(checkout, {**settings("upgrade"), **without_gpu})
+    stack = Containers(checkout, {**engine.separate_settings("upgrade"), **without_gpu})
     try:
         upgrade(stack, report, articles, commit=before)
     finally:

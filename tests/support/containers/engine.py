@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from classifier.local_airflow.standalone import free_port
 from tests.docs import pages
 from tests.support.paths import ROOT
 
@@ -171,3 +172,16 @@ def image_size_mb(image: str) -> float:
         ["docker", "image", "inspect", "--format", "{{.Size}}", image], capture_output=True, text=True, check=True
     )
     return int(done.stdout) / 1e6
+
+
+def separate_settings(name: str) -> dict[str, str]:
+    """Return settings that keep a stack apart from others of this machine."""
+    port = free_port(0)
+    image = "ARTICLE_CLASSIFIER_IMAGE"
+    ready = {image: os.environ[image]} if image in os.environ else {}
+    return ready | {
+        "COMPOSE_PROJECT_NAME": f"container-test-{name}-{os.getpid()}",
+        "AIRFLOW_PORT": str(port),
+        "AIRFLOW_BASE_URL": f"http://127.0.0.1:{port}",
+        "CLASSIFIER_CHECKPOINT_MINUTES": "0.05",
+    }
