@@ -68,6 +68,7 @@ source_state = Table(
     Column("watermark", JSONB, comment="kind and value of the highest watermark read"),
     now("seen_at"),
     Column("shared_guids", ARRAY(Text), comment="guids that several entries of the feed share, so they are not ids"),
+    Index(None, "unit"),
 )
 
 rejected_rows = Table(

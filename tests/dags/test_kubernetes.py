@@ -186,6 +186,6 @@ def test_a_component_is_checked_by_what_the_image_has(component, service):
     if service:
         assert command == COMPOSE["services"][service]["healthcheck"]["test"][1:]
     else:
-        assert command == ["airflow", "jobs", "check", "--job-type", "SchedulerJob", "--local"]
+        assert command == ["python", "/opt/airflow/health.py", "job", "SchedulerJob"]
         assert VALUES[component]["startupProbe"]["command"] == command
     assert VALUES[component]["logGroomerSidecar"] == {"enabled": False}

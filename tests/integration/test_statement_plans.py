@@ -41,6 +41,8 @@ SCANS = {
     "annotation_rows.newest",
     "annotation_rows.ids_in_use",
     "ingest_runs.last_success",
+    "ingest_runs.options_of_files",
+    "ingest_runs.last_options",
     "churn_samples.count_to_label",
     "dead_letter_rows.retry",
     "labelling_queue.count_waiting",

@@ -36,6 +36,7 @@ def upgrade() -> None:
         comment="below the threshold, a parent that reaches it is answered",
     )
     op.add_column("models", backs_off)
+    op.create_index(op.f("ix_source_state_unit"), "source_state", ["unit"])
     for definition in (*FUNCTIONS.values(), *VIEWS.values()):
         op.execute(definition)
 
@@ -45,6 +46,7 @@ def downgrade() -> None:
         op.execute(f"DROP VIEW {view}")
     for function in reversed(FUNCTIONS):
         op.execute(f"DROP FUNCTION {function}")
+    op.drop_index(op.f("ix_source_state_unit"), "source_state")
     op.drop_column("models", "backs_off")
     for name in _ARRAYS:
         op.drop_column("tasks", name)
