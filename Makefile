@@ -6,6 +6,8 @@ BIN := .venv/bin
 # A file's tests run in order on one worker. The slowest files start first: see tests/conftest.py.
 PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# The installation leaves a second description of the package here: Airflow would register its plugin twice.
+ONE_PLUGIN := @rm -rf article_classifier.egg-info
 
 .PHONY: help demo test test-all stack-test container-test check docs fix clean
 
@@ -60,9 +62,11 @@ clean:
 .venv/demo: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing the packages of the demo (minutes, once)"
 	$(PIP) --editable '.[airflow]'
+	$(ONE_PLUGIN)
 	@touch $@
 
 .venv/test: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing the packages of the tests (minutes, once)"
 	$(PIP) --editable '.[airflow,benchmarks,celery,signals,test]'
+	$(ONE_PLUGIN)
 	@touch $@ .venv/demo

@@ -175,7 +175,8 @@ def _(env):
 
 @case("evaluate: back-off without a precision", r"--back-off: chosen with a threshold; use --target-precision too")
 def _(env):
-    env.annotated(split="test")
+    env.annotated(articles(30))
+    env.annotated(articles(30, seed=1, prefix="t"), split="test")
     env.model()
     return "evaluate", "--back-off"
 
