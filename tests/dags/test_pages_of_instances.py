@@ -14,20 +14,28 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 @pytest.fixture
-def news(ask, dagbag, workspace, articles_url, monkeypatch, tmp_path):
+def other_url(server):
+    """The URL of a database without articles."""
+    url = server.create(template=server.migrated.database)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def news(ask, dagbag, workspace, other_url, monkeypatch, tmp_path):
     """The pages of the instance `news`, on the test's database; the default instance has another one."""
     from classifier_airflow import instances
     from classifier_ui import plugin, workspaces
-    from sqlalchemy import make_url
 
-    for name, url in (("NEWS_ARTICLES", workspace.database.url), ("ARTICLES", make_url(articles_url))):
+    for name, url in (("NEWS_ARTICLES", workspace.database.url), ("ARTICLES", other_url)):
         parts = {"conn_type": "postgres", "host": url.query["host"], "login": url.username, "schema": url.database}
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(parts))
     workspaces.close()
     pages = plugin.Pages(instances.Instance("news"))
     monkeypatch.setattr(plugin, "ALL_PAGES", (plugin.ALL_PAGES[0], pages))
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
-    return pages
+    yield pages
+    workspaces.close()
 
 
 @pytest.fixture
