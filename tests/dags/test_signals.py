@@ -14,6 +14,7 @@ from tests.support import loopback
 from tests.support.local_airflow import running
 from tests.support.synthetic import WORDS, articles, unlabelled, write_csv
 from tests.support.tiny_models import make_encoder
+from tests.support.waiting import HANG_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
@@ -58,6 +59,7 @@ def airflow(folder, encoder, heard, alerts):
         },
         "openlineage": {
             "namespace": "tests",
+            "execution_timeout": str(int(HANG_S)),  # of an event: ten seconds are too few on a busy machine
             "transport": json.dumps({"type": "file", "log_file_path": str(folder / "lineage.json"), "append": True}),
         },
     }
