@@ -264,8 +264,11 @@ def create(options: DagOptions) -> DAG:
 
 
 def _params() -> dict[str, Param]:
+    return {"task": tasks_of_run.param(), **_training_params(), **_decision_params()}
+
+
+def _training_params() -> dict[str, Param]:
     return {
-        "task": tasks_of_run.param(),
         "recipe": Param(
             None,
             type=["null", "string"],
@@ -288,6 +291,11 @@ def _params() -> dict[str, Param]:
             type=["null", "string"],
             description='Model to start from: its name, or "champion". If there is no champion: the encoder.',
         ),
+    }
+
+
+def _decision_params() -> dict[str, Param]:
+    return {
         "candidate": Param(
             None,
             type=["null", "string"],
