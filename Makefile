@@ -16,7 +16,7 @@ help:
 	@echo "make test        run the tests, without the long ones (ARGS='-k queue': select some)"
 	@echo "make test-all    run all tests, also those of the benchmarks"
 	@echo "make stack-test  run the services of docker-compose.yml as processes and inject faults: 15 minutes"
-	@echo "make container-test  build the images, run the stack in containers and inject faults: half an hour"
+	@echo "make container-test  build the images, run the stack in containers and inject faults: 45 minutes"
 	@echo "make check       check formatting, lint, types, the direction of imports and the words"
 	@echo "make docs        write the generated pages of docs/ again"
 	@echo "make fix         format, and fix lint errors"

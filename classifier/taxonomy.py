@@ -100,10 +100,7 @@ class Taxonomy:
 
     def path(self, name: str) -> tuple[str, ...]:
         """Return a category's ancestors, the topmost first, and the category itself."""
-        path = [name]
-        while (parent := self.parents.get(path[-1])) is not None:
-            path.append(parent)
-        return tuple(reversed(path))
+        return (*reversed(ancestors(name, self.parents)), name)
 
     def depth(self) -> int:
         """Return the number of levels of the tree; 1 if no category has a parent."""
@@ -204,6 +201,15 @@ class Taxonomy:
             kept[new] = old
         names = {name: present for name, present in (kept | {**self.present_names}).items() if name != present}
         return replace(self, present_names=names)
+
+
+def ancestors(name: str, parents: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the ancestors of a category, the nearest first; `parents` has the parent of each category with one."""
+    above = list[str]()
+    while (parent := parents.get(name)) is not None:
+        above.append(parent)
+        name = parent
+    return tuple(above)
 
 
 def encode_tree(parents: Mapping[str, str | None], descriptions: Mapping[str, str]) -> str:

@@ -138,9 +138,9 @@ def _print_json(opened: TextClassifier, result: Classification, line: int | None
     values: dict[str, object] = {"label": result.label, "confidence": result.confidence, "abstained": result.abstained}
     details: dict[str, object] = {"threshold": opened.threshold}
     if opened.thresholds is not None:
-        values = {"labels": list(result.labels or ()), "confidence": result.confidence}
         from classifier.model import decisions
 
+        values = {"labels": list(result.labels or ()), "confidence": result.confidence}
         details = {"thresholds": decisions.lowest_thresholds(opened.names, opened.thresholds)}
     numbered = {} if line is None else {"line": line}
     render.print_json({**numbered, **values, **details, "candidates": result.candidates, "model": opened.model})

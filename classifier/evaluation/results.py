@@ -89,7 +89,10 @@ def _calibration(articles: TestArticles, predictions: Predictions) -> dict[str, 
 def _abstention(
     articles: TestArticles, predictions: Predictions, threshold: float, parents: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the share of articles that the model labels, and the precision on them; if it backs off, of each kind."""
+    """Return the share of articles that the model labels, and the precision on them.
+
+    If the model backs off, also the share of articles that get a parent.
+    """
     outputs = predictions.probabilities.astype(np.float32)  # as the database compares them
     paths = category_tree.find_paths(outputs, predictions.categories, parents)
     reached = paths.probabilities >= np.float32(threshold)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from classifier.articles import Probabilities
 from classifier.model.decisions import merge_probabilities
+from classifier.taxonomy import ancestors
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,6 @@ class CategoryPaths:
         accepted = {name: {name, *ancestors(name, self.parents)} for name in set(truth)}
         rows = [[name in accepted[category] for name in path] for path, category in zip(self.names, truth, strict=True)]
         return np.array(rows, dtype=np.bool_).reshape(self.names.shape)
-
-
-def ancestors(name: str, parents: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the ancestors of a category, the nearest first."""
-    above = list[str]()
-    while (parent := parents.get(name)) is not None:
-        above.append(parent)
-        name = parent
-    return tuple(above)
 
 
 def find_paths(probabilities: Probabilities, names: tuple[str, ...], parents: Mapping[str, str]) -> CategoryPaths:

@@ -10,6 +10,7 @@ import pytest
 from classifier import registry
 from classifier.exceptions import CategoryError, ReviewError, SettingsError
 from classifier.pipeline.categories import changes, overview
+from classifier.pipeline.database import active_tasks, tasks
 from classifier.pipeline.labelling import classification, queue
 from classifier.pipeline.promotion import evaluation, gate_result, model_details
 from classifier.pipeline.review import annotation, review_queue
@@ -214,16 +215,11 @@ class TestSplit:
         assert "sport" not in {label for label, _ in labels(split, "annotation").values()}
         assert len(labels(split)) == 60, "they have the new champion's labels"
 
-    def test_a_source_that_repeats_the_old_annotation_does_not_end_the_wait_for_a_label(self, split, tmp_path):
-        run(split.database, "DELETE FROM predictions")
-        run(split.database, "INSERT INTO labelling_queue (article_id, task_id, priority) SELECT id, 1, 1 FROM articles")
-        rows = [{**row, "body": f"{row['body']} more"} if "body" in row else row for row in articles(90)]
-        ingest_file(split, tmp_path / "again.csv", rows)
-        waiting = query(
-            split.database,
-            "SELECT DISTINCT categories[1] FROM labelling_queue JOIN annotations USING (article_id) ORDER BY 1",
-        )
-        assert ("sport",) in waiting
+    def test_a_source_that_repeats_the_old_annotation_does_not_end_the_wait_for_a_label(self, labelled, tmp_path):
+        change(labelled, "split", "sport", ["football", "tennis"])
+        assert value(labelled.database, "SELECT count(*) FROM labelling_queue") == 30
+        ingest_file(labelled, tmp_path / "annotated.csv", articles(90))
+        assert value(labelled.database, "SELECT count(*) FROM labelling_queue") == 30
 
     def test_an_annotation_that_the_split_one_superseded_does_not_count_again(self, labelled):
         article = value(labelled.database, "SELECT min(article_id) FROM annotations WHERE categories = '{tech}'")
@@ -244,6 +240,21 @@ class TestSplit:
     def test_the_list_counts_the_articles_that_wait_for_an_answer(self, split):
         listed = {row.category: row.annotated for row in overview.list_categories(split, closed=True)}
         assert listed == {"business": 30, "football": 0, "sport": 30, "tech": 30, "tennis": 0}
+
+    def test_an_answer_that_a_split_one_has_superseded_can_be_given_again(self, labelled):
+        article = value(labelled.database, "SELECT min(article_id) FROM annotations WHERE categories = '{tech}'")
+
+        def answer(person, name):
+            columns = {"ids": [article], "revisions": [1], "categories": [(name,)], "annotators": [person]}
+            with labelled.database.begin() as connection:
+                reviews.add_annotations(connection, {**columns, "comments": [None]})
+
+        answer("ann", "tech")
+        answer("bob", "sport")
+        change(labelled, "split", "sport", ["football", "tennis"])
+        answer("ann", "tech")
+        counts = "SELECT categories FROM effective_annotations WHERE article_id = :id"
+        assert query(labelled.database, counts, id=article) == [(["tech"],)]
 
     def test_no_model_learns_the_old_category(self, split):
         assert {*train_sets(split)} == {("business",), ("tech",)}
@@ -364,6 +375,13 @@ class TestChanges:
         assert overview.show_category(labelled, "sport").category == "games"
         path = value(labelled.database, "SELECT path FROM categories WHERE name = 'sport'")
         assert path == ["life", "games"]
+
+
+def test_a_task_whose_categories_were_only_imported_has_nothing_to_train_on(labelled, tmp_path):
+    tasks.add(labelled, "place")
+    (tmp_path / "tree.csv").write_text("category,parent\nfrance,europe\n", encoding="utf-8")
+    changes.import_tree(labelled.with_task("place"), tmp_path / "tree.csv", changed_by="ann")
+    assert [task.name for task in active_tasks.list_annotated(labelled)] == ["default"]
 
 
 class TestTree:

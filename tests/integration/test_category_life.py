@@ -87,6 +87,7 @@ class Categories(RuleBasedStateMachine):
         self.champions: list[MemoryModel] = []
         for article, person, category in zip(range(3), ("ann", "ann", "bob"), NAMES, strict=False):
             self.annotate(article, person, (category,))
+        self.change("move", NAMES[:3], ("top",), lambda: None)
 
     def used(self) -> set[str]:
         names = {name for _, _, answer in self.annotations for name in answer} | {*self.meaning.present}
@@ -200,7 +201,7 @@ class Categories(RuleBasedStateMachine):
         threshold = None
         if self.kind == "single":
             outputs /= outputs.sum(axis=1, keepdims=True)
-            threshold = 0.5 if seed % 2 else None
+            threshold = 0.6 if seed % 4 else None
         model = MemoryModel(f"model{next(_numbers)}", categories, outputs, threshold)
         options = {"threshold": threshold, "backs_off": threshold is not None}
         add_champion(self.opened, self.ids, outputs, name=model.name, categories=categories, **options)

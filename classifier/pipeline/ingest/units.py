@@ -103,14 +103,14 @@ def ingest_files(
     """
     total = IngestReport()
     problems: list[Problem] = []
-    options = with_task_ids(workspace, options)
+    options, inbox = with_task_ids(workspace, options), _inbox_files(workspace)
     for pattern, files in _find_files([patterns] if isinstance(patterns, str) else patterns, options).items():
         own: list[Problem] = []
         try:
             with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
                 if isinstance(files, SourceError):
                     raise files
-                units = _make_units(run, pattern, files, options, own, on_rows, _inbox_files(workspace))
+                units = _make_units(run, pattern, files, options, own, on_rows, inbox)
                 total += ingest_units(units, own, on_report)
         except (SourceError, StatementTimeoutError) as error:
             problems += own or [error]

@@ -14,9 +14,9 @@ from classifier.exceptions import ArticleNotFoundError, CategoryError
 from classifier.inference import explanation
 from classifier.inference.explanation import MAX_RUNS, Explanation, Word
 from classifier.inference.occlusion import Group, Occluder
-from classifier.model import category_tree
 from classifier.names import normalize_category
 from classifier.pipeline.labelling.classification import Classification, TextClassifier
+from classifier.taxonomy import ancestors
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -151,7 +151,7 @@ def _find_columns(opened: TextClassifier, occluder: Occluder, result: Classifica
     backed_off = category == result.label != next(iter(result.candidates))
     if columns and not backed_off:
         return columns
-    paths = [(name, *category_tree.ancestors(name, opened.parents)) for name in opened.names]
+    paths = [(name, *ancestors(name, opened.parents)) for name in opened.names]
     return tuple(column for column, path in enumerate(paths) if category in path)
 
 
@@ -168,7 +168,7 @@ def _of_category(name: str, probabilities: Probabilities, explained: Explanation
 
 
 def _find_category(opened: TextClassifier, name: str) -> str:
-    above = [parent for own in opened.names for parent in category_tree.ancestors(own, opened.parents)]
+    above = [parent for own in opened.names for parent in ancestors(own, opened.parents)]
     categories = tuple(dict.fromkeys([*opened.names, *above]))
     normalized = normalize_category(name)
     name_of_model = next((category for category in categories if normalize_category(category) == normalized), None)

@@ -35,8 +35,10 @@ ORDER BY 1
 
 -- label_counts_by_category
 -- Count the articles by the labels that article_labels shows: the annotation, else the champion's prediction on the
--- present text. An annotation whose category was split is shown until a champion that knows the parts has labelled. Only a share of the table's blocks is read. The null category counts articles that wait for a
--- label, and the empty one articles that have none of the categories. Each article has one first label.
+-- present text; if the champion backs off, by its own category. An annotation whose category was split is shown until a
+-- champion that knows the parts has labelled the article. Only a share of the table's blocks is read. The null category
+-- counts articles that wait for a label, and the empty one articles that have none of the categories. Each article has
+-- one first label.
 WITH sample AS MATERIALIZED (
     SELECT id, revision FROM articles TABLESAMPLE SYSTEM (:percent)
 )
